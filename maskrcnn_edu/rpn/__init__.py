@@ -1,0 +1,1 @@
+"""First storey: the region proposal network."""

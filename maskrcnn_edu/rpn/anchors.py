@@ -1,0 +1,108 @@
+"""AnchorGenerator: boxes of fixed sizes and shapes at every cell of every feature map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import paddle
+from paddle import Tensor
+
+Numbers = Sequence[float]
+
+
+@dataclass(frozen=True)
+class AnchorGenerator:
+    """Makes the boxes that the RPN starts from.
+
+    Every cell of a feature map has one anchor per size and ratio. Its centre is the
+    cell's top left corner in the input frame, moved by ``offset`` cells.
+
+    Args:
+        anchor_sizes: sides in pixels of the input frame of a square anchor; one list
+            for all levels, or one list per level.
+        aspect_ratios: height / width; one list for all levels, or one per level.
+        strides: input pixels per feature pixel, one number per level.
+        offset: 0 puts the centre in the cell's corner (as in the official
+            configurations), 0.5 in its middle.
+
+    Raises:
+        ValueError: a size, ratio or stride that is not positive, or lists whose
+            number is neither 1 nor that of the levels.
+
+    Source: Faster R-CNN paper, section 3.1.1; document, "anchor_generator".
+    """
+
+    anchor_sizes: Numbers | Sequence[Numbers] = (32, 64, 128, 256, 512)
+    aspect_ratios: Numbers | Sequence[Numbers] = (0.5, 1.0, 2.0)
+    strides: Numbers = (16,)
+    offset: float = 0.0
+
+    def __post_init__(self):
+        for name in ("anchor_sizes", "aspect_ratios"):
+            _check_positive(name, [v for row in self._per_level(name) for v in row])
+        _check_positive("strides", self.strides)
+        if len({len(cell) for cell in self.cell_anchors}) != 1:
+            raise ValueError("anchor_sizes and aspect_ratios: every level needs as many anchors")
+
+    def _per_level(self, name: str) -> list[Numbers]:
+        """The values of a field, one list for each level."""
+        values = getattr(self, name)
+        rows = list(values) if isinstance(values[0], Sequence) else [values]
+        if len(rows) == 1:
+            rows = rows * len(self.strides)
+        if len(rows) != len(self.strides):
+            raise ValueError(
+                f"{name} has {len(rows)} lists for {len(self.strides)} levels (strides)"
+            )
+        return rows
+
+    @property
+    def cell_anchors(self) -> list[list[list[float]]]:
+        """Per level, the K anchors of a cell at the origin, as boxes around (0, 0)."""
+        return [
+            [_around_origin(size, ratio) for size in sizes for ratio in ratios]
+            for sizes, ratios in zip(
+                self._per_level("anchor_sizes"), self._per_level("aspect_ratios")
+            )
+        ]
+
+    @property
+    def num_anchors(self) -> int:
+        """K, the number of anchors of one cell."""
+        return len(self.cell_anchors[0])
+
+    def __call__(self, grid_sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """The anchors of every level.
+
+        Args:
+            grid_sizes: (h, w) of each level's feature map.
+
+        Returns:
+            L tensors [h * w * K, 4] float32, input frame, ordered by row, column,
+            anchor of the cell. Some reach beyond the image; they are kept.
+        """
+        levels = zip(grid_sizes, self.strides, self.cell_anchors)
+        return [self._grid(h, w, stride, cell) for (h, w), stride, cell in levels]
+
+    def _grid(self, height: int, width: int, stride: float, cell: list[list[float]]) -> Tensor:
+        ys = (np.arange(height, dtype=np.float32) + self.offset) * stride
+        xs = (np.arange(width, dtype=np.float32) + self.offset) * stride
+        x, y = np.meshgrid(xs, ys)  # [h, w] each
+        centers = np.stack([x, y, x, y], axis=-1)  # [h, w, 4]
+        anchors = centers[:, :, None] + np.asarray(cell, np.float32)  # [h, w, K, 4]
+        return paddle.to_tensor(anchors.reshape(-1, 4), dtype="float32")
+
+
+def _around_origin(size: float, ratio: float) -> list[float]:
+    """A box of area size * size and height / width = ratio, centred on (0, 0)."""
+    width = math.sqrt(size**2 / ratio)
+    height = ratio * width
+    return [-width / 2, -height / 2, width / 2, height / 2]
+
+
+def _check_positive(name: str, values: Sequence[float]) -> None:
+    if not values or min(values) <= 0:
+        raise ValueError(f"{name} must be positive numbers, got {list(values)}")

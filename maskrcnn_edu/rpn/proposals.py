@@ -1,0 +1,124 @@
+"""ProposalGenerator: from scored anchors to a short list of places worth a look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import paddle
+from paddle import Tensor
+
+from maskrcnn_edu.boxes import clip_bbox, delta2bbox, nms_ranked
+from maskrcnn_edu.structures import Proposals
+
+SMALLEST_SIDE = 1.0
+
+
+@dataclass(frozen=True)
+class ProposalGenerator:
+    """Best anchors, decoded, clipped, without slivers, without near copies.
+
+    Every level keeps its best anchors; non-maximum suppression runs within a level;
+    then the levels are joined.
+
+    Args:
+        pre_nms_top_n: anchors that each level keeps before suppression.
+        post_nms_top_n: proposals kept of the image (and of each level, unless
+            ``topk_after_collect``).
+        nms_thresh: IoU above which the lower-scored of two proposals goes.
+        min_size: shortest side of a proposal, input pixels; below 1 it acts as 1.
+        eta: below 1, adaptive suppression (see `maskrcnn_edu.boxes.nms`).
+        topk_after_collect: limit the number only after the levels are joined, so
+            that a level with many good proposals may keep more than its share.
+
+    Source: Faster R-CNN paper, section 3.3; document, "_gen_proposal".
+    """
+
+    pre_nms_top_n: int = 12000
+    post_nms_top_n: int = 2000
+    nms_thresh: float = 0.5
+    min_size: float = 0.1
+    eta: float = 1.0
+    topk_after_collect: bool = False
+
+    def __post_init__(self):
+        for name in ("pre_nms_top_n", "post_nms_top_n"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("nms_thresh", "eta"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+
+    @paddle.no_grad()
+    def __call__(
+        self,
+        scores: Tensor,
+        deltas: Tensor,
+        anchors: Tensor,
+        im_shape: Tensor,
+        level_sizes: Sequence[int],
+    ) -> Proposals:
+        """Proposals of one image.
+
+        Args:
+            scores: [A] logits.
+            deltas: [A, 4].
+            anchors: [A, 4], input frame.
+            im_shape: [2] height and width of the image without padding.
+            level_sizes: how many of the A anchors each level has.
+
+        Returns:
+            Proposals, best first within a level. Zero rows if nothing survives.
+        """
+        best = self._best_of_levels(scores, level_sizes)
+        index = paddle.concat(best)
+        boxes = delta2bbox(paddle.gather(deltas, index), paddle.gather(anchors, index))
+        boxes = clip_bbox(boxes.squeeze(1), im_shape)  # [k, 1, 4] -> [k, 4]
+        ranked = Proposals(boxes, paddle.gather(scores, index), index)
+        large = self._large_enough(boxes)
+        levels, start = [], 0
+        for count in (len(b) for b in best):
+            rows = paddle.nonzero(large[start : start + count]).flatten() + start
+            levels.append(self._thin_out(_select(ranked, rows)))
+            start += count
+        return levels[0] if len(levels) == 1 else self._join(levels)
+
+    def _best_of_levels(self, scores: Tensor, level_sizes: Sequence[int]) -> list[Tensor]:
+        """The anchors of every level with the highest scores, best first."""
+        best, start = [], 0
+        for size in level_sizes:
+            level = scores[start : start + size]
+            best.append(paddle.topk(level, min(self.pre_nms_top_n, size))[1] + start)
+            start += size
+        return best
+
+    def _thin_out(self, ranked: Proposals) -> Proposals:
+        """One level's proposals without near copies of better ones."""
+        limit = self.pre_nms_top_n if self.topk_after_collect else self.post_nms_top_n
+        return _select(ranked, nms_ranked(ranked.boxes, self.nms_thresh, self.eta)[:limit])
+
+    def _large_enough(self, boxes: Tensor) -> Tensor:
+        """[R] bool; PaddleDetection's operator lets no ``min_size`` below one pixel pass."""
+        x1, y1, x2, y2 = boxes.unbind(1)
+        shorter = paddle.minimum(x2 - x1, y2 - y1)
+        return shorter >= max(self.min_size, SMALLEST_SIDE)
+
+    def _join(self, levels: list[Proposals]) -> Proposals:
+        """All levels' proposals; only the best ``post_nms_top_n`` if there are more."""
+        joined = Proposals(
+            paddle.concat([p.boxes for p in levels]),
+            paddle.concat([p.scores for p in levels]),
+            paddle.concat([p.anchor_index for p in levels]),
+        )
+        if len(joined) <= self.post_nms_top_n:
+            return joined
+        return _select(joined, paddle.topk(joined.scores, self.post_nms_top_n)[1])
+
+
+def _select(proposals: Proposals, rows: Tensor) -> Proposals:
+    """The given rows of all three fields."""
+    return Proposals(
+        paddle.gather(proposals.boxes, rows),
+        paddle.gather(proposals.scores, rows),
+        paddle.gather(proposals.anchor_index, rows),
+    )
