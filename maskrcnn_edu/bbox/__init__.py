@@ -1,0 +1,1 @@
+"""Second storey: which class is it, and where exactly?"""
