@@ -1,0 +1,1 @@
+"""Third storey: which of the box's pixels belong to the object?"""

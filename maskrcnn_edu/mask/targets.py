@@ -1,0 +1,143 @@
+"""MaskAssigner: the annotated shape, redrawn inside every foreground RoI on an M x M grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import paddle
+import pycocotools.mask as coco_mask
+
+from maskrcnn_edu.structures import BitMask, GroundTruth, MaskTargets, Polygons, RoISamples
+
+SHORTEST_SIDE = np.float32(0.1)  # pixels; keeps the scale finite for a box without area
+
+
+@dataclass(frozen=True)
+class MaskAssigner:
+    """Chooses the foreground RoIs and draws what the mask head should answer.
+
+    Args:
+        num_classes: C; labels from C on are background.
+        mask_resolution: M, side of the targets, in cells.
+
+    Source: Mask R-CNN paper, section 3.1 (training); document, "mask_assigner".
+    """
+
+    num_classes: int = 80
+    mask_resolution: int = 14
+
+    def __post_init__(self):
+        if self.mask_resolution < 1:
+            raise ValueError(f"mask_resolution must be at least 1, got {self.mask_resolution}")
+
+    def __call__(self, samples: RoISamples, gt: GroundTruth) -> MaskTargets:
+        """The mask targets of one image (samples and objects in the input frame)."""
+        return generate_mask_target(samples, gt, self.num_classes, self.mask_resolution)
+
+
+@paddle.no_grad()
+def generate_mask_target(
+    samples: RoISamples, gt: GroundTruth, num_classes: int, resolution: int
+) -> MaskTargets:
+    """Rasterize, for every foreground RoI of one image, its own object within the RoI's box.
+
+    Returns:
+        Zero rows if no RoI is foreground.
+
+    Source: document, "mask_assigner" (generate_mask_target).
+    """
+    is_foreground = paddle.logical_and(samples.labels >= 0, samples.labels < num_classes)
+    index = paddle.nonzero(is_foreground).flatten()
+    # rasterizing runs on the host: one copy per image, not one per RoI
+    boxes = samples.boxes[index].numpy()
+    objects = samples.gt_index[index].tolist()
+    masks = np.zeros([len(objects), resolution, resolution], np.float32)
+    for row, (box, g) in enumerate(zip(boxes, objects)):
+        masks[row] = rasterize_within_box(gt.segms[g], box, resolution)
+    return MaskTargets(index, samples.labels[index], paddle.to_tensor(masks))
+
+
+def rasterize_within_box(
+    segm: Polygons | BitMask, box: np.ndarray, resolution: int
+) -> np.ndarray:
+    """Either kind of segmentation as an [M, M] uint8 mask over ``box`` (same frame)."""
+    if isinstance(segm, BitMask):
+        return rasterize_bitmask_within_box(segm, box, resolution)
+    return rasterize_polygons_within_box(segm, box, resolution)
+
+
+def rasterize_polygons_within_box(
+    poly: Sequence[np.ndarray], box: np.ndarray, resolution: int
+) -> np.ndarray:
+    """Draw an object's outline on a grid that covers the box.
+
+    The outline is moved and stretched so that the box becomes an M x M image, then
+    filled by pycocotools. The scale is computed in float32, as PaddleDetection does
+    with numpy 2 (with numpy 1 it was float64, which moves a cell here and there).
+
+    Args:
+        poly: parts of the object, each ``[x1, y1, x2, y2, ...]``; not changed.
+        box: [4] float32, same frame as ``poly``.
+        resolution: M.
+
+    Returns:
+        [M, M] uint8: 1 where the cell belongs to the object.
+
+    Source: document, "mask_assigner" (rasterize_polygons_within_box).
+    """
+    mask = np.zeros([resolution, resolution], np.uint8)
+    origin, scale = _grid(box, resolution)
+    for part in poly:
+        if len(part) < 6:  # one or two points enclose nothing
+            continue
+        in_cells = (np.asarray(part, np.float64).reshape(-1, 2) - origin) * scale
+        mask |= _fill(in_cells.reshape(-1), resolution)
+    return mask
+
+
+def _grid(box: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top left corner (x, y) of the box, and cells per pixel along x and y."""
+    box = np.asarray(box, np.float32)
+    sides = np.maximum(box[2:] - box[:2], SHORTEST_SIDE)
+    return box[:2].astype(np.float64), (np.float32(resolution) / sides).astype(np.float64)
+
+
+def _fill(outline: np.ndarray, resolution: int) -> np.ndarray:
+    """A filled polygon [M, M]; ``outline`` in cells."""
+    rles = coco_mask.frPyObjects([outline.tolist()], resolution, resolution)
+    return coco_mask.decode(rles[0])
+
+
+def rasterize_bitmask_within_box(
+    segm: BitMask, box: np.ndarray, resolution: int
+) -> np.ndarray:
+    """Sample an object's pixels on a grid that covers the box.
+
+    Every cell looks at its centre, between the four pixels around it (bilinear), and
+    is set from one half up. Outside the mask's own rectangle there is no object.
+
+    Args:
+        segm: the object's pixels and the rectangle they cover.
+        box: [4] float32, same frame as ``segm.box``.
+        resolution: M.
+
+    Returns:
+        [M, M] uint8: 1 where the cell belongs to the object.
+    """
+    height, width = segm.pixels.shape
+    x1, y1, x2, y2 = np.asarray(box, np.float64)
+    left, top, right, bottom = np.asarray(segm.box, np.float64)
+    centers = (np.arange(resolution) + 0.5) / resolution  # 0 .. 1 along the box
+    # cell centres in pixels of the mask
+    xs = (x1 + centers * (x2 - x1) - left) / (right - left) * width
+    ys = (y1 + centers * (y2 - y1) - top) / (bottom - top) * height
+    rows, columns = _bilinear_weights(ys, height), _bilinear_weights(xs, width)
+    return (rows @ segm.pixels @ columns.T >= 0.5).astype(np.uint8)
+
+
+def _bilinear_weights(positions: np.ndarray, size: int) -> np.ndarray:
+    """[M, size] share that each of ``size`` pixels (centres at i + 0.5) has in a position."""
+    distance = np.abs(positions[:, None] - 0.5 - np.arange(size)[None])
+    return np.maximum(0.0, 1.0 - distance)
