@@ -1,0 +1,161 @@
+"""MaskRCNN: the order in which the stages run, while training and while predicting."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+
+from maskrcnn_edu.backbone import ResNet
+from maskrcnn_edu.bbox.head import BBoxHead
+from maskrcnn_edu.bbox.postprocess import BBoxPostProcess, boxes_in_image, original_shape
+from maskrcnn_edu.mask.head import MaskHead
+from maskrcnn_edu.mask.postprocess import MaskPostProcess
+from maskrcnn_edu.neck import FPN
+from maskrcnn_edu.rpn.head import RPNHead
+from maskrcnn_edu.structures import (
+    Batch,
+    BBoxOutput,
+    Detections,
+    MaskTargets,
+    PredictionStages,
+    RoISamples,
+    RPNOutput,
+    TrainingStages,
+)
+
+
+class MaskRCNN(nn.Layer):
+    """Mask R-CNN: boxes, classes and masks of the objects in an image.
+
+    Args:
+        backbone: image to features.
+        rpn_head: features to proposals.
+        bbox_head: proposals to classes and boxes.
+        mask_head: boxes to masks.
+        bbox_post_process: the box head's numbers to detections.
+        mask_post_process: small masks to masks of the image.
+        neck: features to a pyramid of features (FPN models); None for C4.
+
+    Source: He et al., Mask R-CNN, 2017; document, "MaskRCNN".
+    """
+
+    def __init__(
+        self,
+        backbone: ResNet,
+        rpn_head: RPNHead,
+        bbox_head: BBoxHead,
+        mask_head: MaskHead,
+        bbox_post_process: BBoxPostProcess,
+        mask_post_process: MaskPostProcess,
+        neck: FPN | None = None,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.rpn_head = rpn_head
+        self.bbox_head = bbox_head
+        self.mask_head = mask_head
+        self.bbox_post_process = bbox_post_process
+        self.mask_post_process = mask_post_process
+
+    def forward(self, batch: Batch) -> TrainingStages | PredictionStages:
+        """One training step's computations, or one prediction, with every intermediate.
+
+        While training (``model.train()``) the batch must carry ground truth, and the
+        answer is `TrainingStages`: call ``stages.loss.backward()``. Otherwise the
+        answer is `PredictionStages`, and ``stages.detections`` what was found.
+        """
+        features = self.features(batch.image)
+        rpn = self.rpn_head(features)
+        return (self._train if self.training else self._predict)(batch, features, rpn)
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Image [N, 3, H, W] -> L feature maps [N, c, h, w]."""
+        features = self.backbone(image)
+        return features if self.neck is None else self.neck(features)
+
+    def _train(self, batch: Batch, features: list[Tensor], rpn: RPNOutput) -> TrainingStages:
+        anchor_targets = [self.rpn_head.rpn_target_assign(rpn.anchors, gt) for gt in batch.gt]
+        proposals = self.rpn_head.propose(rpn, batch)
+        samples = [self.bbox_head.bbox_assigner(p, gt) for p, gt in zip(proposals, batch.gt)]
+
+        roi_feat = self.bbox_head.roi_feature(features, [s.boxes for s in samples])
+        bbox = self.bbox_head(roi_feat)
+
+        mask_targets = [self.mask_head.mask_assigner(s, gt) for s, gt in zip(samples, batch.gt)]
+        mask_logits = self.mask_head(self._mask_feature(features, roi_feat, samples, mask_targets))
+
+        losses = {
+            **self.rpn_head.get_loss(rpn, anchor_targets),
+            **self.bbox_head.get_loss(bbox, samples),
+            **self.mask_head.get_loss(mask_logits, mask_targets),
+        }
+        return TrainingStages(
+            batch, features, rpn, anchor_targets, proposals, samples, bbox, mask_targets,
+            mask_logits, losses,
+        )  # fmt: skip
+
+    def _mask_feature(
+        self,
+        features: list[Tensor],
+        roi_feat: Tensor,
+        samples: list[RoISamples],
+        targets: list[MaskTargets],
+    ) -> Tensor:
+        """The features of the foreground samples: shared with the box head, or cut out anew."""
+        if not self.mask_head.share_bbox_feat:
+            boxes = [s.boxes[t.index] for s, t in zip(samples, targets)]
+            return self.mask_head.roi_extractor(features, boxes)
+        rows, start = [], 0
+        for s, t in zip(samples, targets):  # the RoIs of all images lie in one tensor
+            rows.append(t.index + start)
+            start += len(s)
+        return roi_feat[paddle.concat(rows)]
+
+    @paddle.no_grad()
+    def _predict(self, batch: Batch, features: list[Tensor], rpn: RPNOutput) -> PredictionStages:
+        proposals = self.rpn_head.propose(rpn, batch)
+        bbox = self.bbox_head(self.bbox_head.roi_feature(features, [p.boxes for p in proposals]))
+        found = [
+            self.bbox_post_process(out, p, im_shape)
+            for out, p, im_shape in zip(_per_image(bbox, proposals), proposals, batch.im_shape)
+        ]
+        mask_probs = self._mask_probs(features, found)
+        detections = [
+            self._in_image(d, m, im_shape, scale)
+            for d, m, im_shape, scale in zip(found, mask_probs, batch.im_shape, batch.scale_factor)
+        ]
+        return PredictionStages(
+            batch, features, rpn, proposals, bbox, found, mask_probs, detections
+        )
+
+    def _mask_probs(self, features: list[Tensor], found: list[Detections]) -> list[Tensor]:
+        """Mask probabilities [D, M, M] per image, at the final boxes."""
+        boxes = [d.boxes for d in found]
+        if self.mask_head.share_bbox_feat:
+            roi_feat = self.bbox_head.roi_feature(features, boxes)
+        else:
+            roi_feat = self.mask_head.roi_extractor(features, boxes)
+        labels = paddle.concat([d.labels for d in found])
+        probs = self.mask_head.get_prediction(self.mask_head(roi_feat), labels)
+        return _split(probs, [len(d) for d in found])
+
+    def _in_image(
+        self, found: Detections, mask_probs: Tensor, im_shape: Tensor, scale_factor: Tensor
+    ) -> Detections:
+        """The detections in the frame of the file, with masks of its size."""
+        boxes = boxes_in_image(found.boxes, im_shape, scale_factor)
+        masks = self.mask_post_process(mask_probs, boxes, *original_shape(im_shape, scale_factor))
+        return Detections(boxes, found.labels, found.scores, found.roi_index, masks)
+
+
+def _split(rows: Tensor, counts: list[int]) -> list[Tensor]:
+    """Cut a tensor with the rows of all images into one tensor per image."""
+    starts = [sum(counts[:i]) for i in range(len(counts))]
+    return [rows[start : start + count] for start, count in zip(starts, counts)]
+
+
+def _per_image(bbox: BBoxOutput, proposals: list) -> list[BBoxOutput]:
+    counts = [len(p) for p in proposals]
+    pairs = zip(_split(bbox.scores, counts), _split(bbox.deltas, counts))
+    return [BBoxOutput(scores, deltas) for scores, deltas in pairs]
