@@ -1,0 +1,9 @@
+"""Files become batches: annotations, photos, transforms, and a drawn data set.
+
+coco.py        a COCO annotation file as a sequence of `Sample`
+transforms.py  what happens to a sample between the file and the network
+loader.py      samples become a `Batch` of Paddle tensors
+shapes.py      a small data set in COCO format, drawn by a program
+
+Nothing is imported here, so that only ``loader`` needs Paddle.
+"""

@@ -1,0 +1,92 @@
+"""Reader: the configuration's ``TrainReader`` and ``EvalReader`` sections."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .coco import Sample
+from .loader import BatchLoader
+from .transforms import BATCH_TRANSFORMS, TRANSFORMS
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How pictures become batches.
+
+    Args:
+        sample_transforms: one ``{Name: {option: value}}`` per step, see
+            `maskrcnn_edu.data.transforms`.
+        batch_transforms: the same, for all pictures of a batch together.
+        batch_size: pictures per batch.
+        shuffle: a new order in every epoch.
+        drop_last: leave out a last batch that is not full.
+
+    Raises:
+        ValueError: an unknown transform or option, or an impossible value.
+    """
+
+    sample_transforms: Sequence[dict]
+    batch_transforms: Sequence[dict] = ()
+    batch_size: int = 1
+    shuffle: bool = False
+    drop_last: bool = False
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        self.transforms()
+
+    def transforms(self) -> tuple[list, list]:
+        """The built sample transforms and batch transforms."""
+        return (
+            [_build("sample_transforms", TRANSFORMS, step) for step in self.sample_transforms],
+            [_build("batch_transforms", BATCH_TRANSFORMS, step) for step in self.batch_transforms],
+        )
+
+    def loader(
+        self, dataset: Sequence[Sample], seed: int = 0, rank: int = 0, world_size: int = 1
+    ) -> BatchLoader:
+        """Batches of a dataset; each of several processes gets its share of every batch.
+
+        Raises:
+            ValueError: the batch cannot be shared out evenly.
+        """
+        if self.batch_size % world_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared by {world_size} processes"
+            )
+        sample_transforms, batch_transforms = self.transforms()
+        return BatchLoader(
+            dataset,
+            sample_transforms,
+            batch_transforms,
+            self.batch_size // world_size,
+            shuffle=self.shuffle,
+            drop_last=self.drop_last,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+        )
+
+
+def _build(where: str, known: dict[str, type], step: dict[str, Any]) -> Any:
+    """One transform from ``{Name: {option: value}}``."""
+    name, options = next(iter(step.items())) if len(step) == 1 else (str(step), {})
+    if name not in known:
+        raise ValueError(f"{where}: unknown transform {name}{_nearest(name, known)}")
+    names = [f.name for f in fields(known[name])]
+    for option in options or {}:
+        if option not in names:
+            raise ValueError(f"{where}: {name} has no option {option}{_nearest(option, names)}")
+    try:
+        return known[name](**(options or {}))
+    except ValueError as error:
+        raise ValueError(f"{where}: {name}: {error}") from error
+
+
+def _nearest(word: str, known) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.4)
+    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"

@@ -1,0 +1,210 @@
+"""Batches: their tensors, their order, their thread."""
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+import paddle
+import pytest
+
+from maskrcnn_edu.data.coco import Sample, sample_from_array
+from maskrcnn_edu.data.loader import BatchLoader, collate, prefetch
+from maskrcnn_edu.data.transforms import NormalizeImage, PadBatch, Permute
+from maskrcnn_edu.structures import GroundTruth
+
+
+def ground_truth(count):
+    return GroundTruth(
+        boxes=np.tile(np.array([0, 0, 2, 2], np.float32), (count, 1)),
+        labels=np.arange(count),
+        segms=[[np.array([0.0, 0, 2, 0, 2, 2])] for _ in range(count)],
+        is_crowd=np.zeros(count, bool),
+    )
+
+
+def samples(count, gt=True):
+    """Sample i is numbered i, i + 1 pixels wide, and has i objects."""
+    made = [sample_from_array(np.full((2, i + 1, 3), i, np.uint8), i) for i in range(count)]
+    return [replace(s, gt=ground_truth(s.image_id) if gt else None) for s in made]
+
+
+@dataclass(frozen=True)
+class AddNoise:
+    """A transform that shows which random numbers it was given."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return replace(sample, scale_factor=rng.random(2).astype(np.float32))
+
+
+def loader(count=7, **changes):
+    fields = {
+        "dataset": samples(count),
+        "sample_transforms": [AddNoise(), NormalizeImage(), Permute()],
+        "batch_transforms": [PadBatch(4)],
+        "batch_size": 2,
+        "shuffle": True,
+    }
+    return BatchLoader(**(fields | changes))
+
+
+def ids(batches):
+    return [batch.image_id for batch in batches]
+
+
+def noise(batches):
+    return [batch.scale_factor.numpy().tolist() for batch in batches]
+
+
+# ---- tensors ---------------------------------------------------------------------
+
+
+def test_a_batch_is_tensors_of_the_promised_types():
+    (batch,) = loader(3, batch_size=3, shuffle=False).epoch(0)
+    assert batch.image_id == [0, 1, 2]
+    assert batch.image.shape == [3, 3, 4, 4]
+    assert batch.im_shape.numpy().tolist() == [[2, 1], [2, 2], [2, 3]]
+    for tensor in (batch.image, batch.im_shape, batch.scale_factor, batch.gt[2].boxes):
+        assert tensor.dtype == paddle.float32
+    assert batch.gt[2].labels.dtype == paddle.int64
+    assert batch.gt[2].is_crowd.dtype == paddle.bool
+    assert batch.gt[2].segms[0][0].tolist() == [0, 0, 2, 0, 2, 2]
+
+
+def test_no_objects_are_zero_rows():
+    gt = next(loader(1, batch_size=1).epoch(0)).gt[0]
+    assert (gt.boxes.shape, gt.labels.shape, gt.is_crowd.shape) == ([0, 4], [0], [0])
+    assert gt.labels.dtype == paddle.int64 and gt.is_crowd.dtype == paddle.bool
+
+
+def test_without_ground_truth_there_is_none():
+    assert next(loader(dataset=samples(2, gt=False)).epoch(0)).gt is None
+
+
+def test_what_cannot_be_one_batch_is_refused():
+    images = [replace(s, image=np.zeros((3, 2, 2), np.float32)) for s in samples(2)]
+    with pytest.raises(ValueError, match="ground truth"):
+        collate([images[0], replace(images[1], gt=None)])
+    with pytest.raises(ValueError, match="PadBatch"):
+        collate([images[0], replace(images[1], image=np.zeros((3, 2, 5), np.float32))])
+    with pytest.raises(ValueError, match="Permute"):
+        collate(samples(1))
+
+
+# ---- order and randomness --------------------------------------------------------
+
+
+def test_an_epoch_visits_every_sample_once():
+    batches = ids(loader().epoch(0))
+    assert sorted(chain(*batches)) == list(range(7))
+    assert [len(batch) for batch in batches] == [2, 2, 2, 1]
+    assert len(loader()) == 4 and len(loader(drop_last=True)) == 3
+    assert len(ids(loader(drop_last=True).epoch(0))) == 3
+
+
+def test_without_shuffle_the_order_is_the_data_sets():
+    assert ids(loader(shuffle=False).epoch(3)) == [[0, 1], [2, 3], [4, 5], [6]]
+
+
+def test_order_and_noise_change_with_epoch_and_seed_only():
+    first = list(loader(30).epoch(1))
+    again = list(loader(30).epoch(1))
+    assert ids(first) == ids(again) and noise(first) == noise(again)
+    for other in (loader(30).epoch(2), loader(30, seed=1).epoch(1)):
+        other = list(other)
+        assert ids(other) != ids(first) and noise(other) != noise(first)
+
+
+def test_each_sample_has_random_numbers_of_its_own():
+    made = np.concatenate(noise(loader(30).epoch(0)))
+    assert len(np.unique(made)) == 60
+    alone = noise(loader(30, shuffle=False, batch_size=1).epoch(0))
+    batch = noise(loader(30, shuffle=False, batch_size=30).epoch(0))
+    assert list(chain(*alone)) == batch[0]
+
+
+def test_an_interrupted_epoch_continues_where_it_stopped():
+    whole, rest = list(loader().epoch(5)), list(loader().epoch(5, skip=2))
+    assert ids(rest) == ids(whole)[2:] and noise(rest) == noise(whole)[2:]
+    assert list(loader().epoch(5, skip=99)) == []
+
+
+def test_skipped_samples_are_not_read():
+    class Watched(list):
+        def __getitem__(self, i):
+            read.append(i)
+            return super().__getitem__(i)
+
+    read = []
+    list(loader(dataset=Watched(samples(6)), shuffle=False).epoch(0, skip=2))
+    assert read == [4, 5]
+
+
+def test_processes_share_the_samples_evenly():
+    ranks = [ids(loader(8, rank=rank, world_size=2).epoch(0)) for rank in (0, 1)]
+    assert sorted(chain(*ranks[0], *ranks[1])) == list(range(8))
+    uneven = [ids(loader(5, rank=r, world_size=2, batch_size=1).epoch(0)) for r in (0, 1)]
+    assert [len(own) for own in uneven] == [3, 3]
+    assert set(chain(*uneven[0], *uneven[1])) == set(range(5))
+    dropped = [loader(5, rank=r, world_size=2, batch_size=1, drop_last=True) for r in (0, 1)]
+    assert [len(own) for own in dropped] == [2, 2]
+
+
+def test_bad_fields_are_refused():
+    with pytest.raises(ValueError, match="lower batch_size"):
+        loader(3, batch_size=4, drop_last=True)
+    with pytest.raises(ValueError, match="batch_size"):
+        loader(batch_size=0)
+    with pytest.raises(ValueError, match="rank 2"):
+        loader(rank=2, world_size=2)
+    with pytest.raises(ValueError, match="skip"):
+        loader().epoch(0, skip=-1)
+
+
+def test_an_empty_data_set_has_no_batches():
+    assert len(loader(0)) == 0 and list(loader(0).epoch(0)) == []
+
+
+# ---- the thread ------------------------------------------------------------------
+
+
+def test_prefetch_is_map():
+    assert list(prefetch(str, range(10))) == [str(i) for i in range(10)]
+    assert list(prefetch(str, [])) == []
+
+
+def test_prefetch_works_in_the_background_and_not_too_far_ahead():
+    done = []
+
+    def work(item):
+        done.append((item, threading.current_thread()))
+
+    results = prefetch(work, range(20), ahead=4)
+    next(results)
+    deadline = time.time() + 5
+    while len(done) < 5 and time.time() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert [item for item, _ in done] == [0, 1, 2, 3, 4]
+    assert all(thread is not threading.current_thread() for _, thread in done)
+    results.close()
+
+
+def test_an_exception_arrives_at_the_item_that_caused_it():
+    results = prefetch(lambda item: 1 // (2 - item), range(5))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_an_exception_in_a_transform_reaches_the_consumer():
+    with pytest.raises(ValueError, match="Permute needs an image"):
+        list(loader(sample_transforms=[Permute(), Permute()]).epoch(0))
+
+
+def test_an_abandoned_epoch_leaves_no_thread():
+    before = threading.active_count()
+    for _ in loader(40, batch_size=1).epoch(0):
+        break
+    assert threading.active_count() == before
