@@ -1,0 +1,43 @@
+# make demo   train, measure and show a model, from nothing
+# make test   run every test
+# make lab    open JupyterLab
+#
+# Everything is installed into .venv; PYTHON chooses the interpreter (3.10 or newer),
+# PADDLE=gpu installs the GPU build instead of the CPU build.
+
+PYTHON ?= python3
+PADDLE ?= cpu
+MINUTES ?= 4.75
+VENV := .venv
+BIN := $(VENV)/bin
+SHAPES := data/shapes
+RUN := runs/demo
+VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
+
+.PHONY: demo test lab clean
+
+demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
+	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) \
+	  --train-json $(SHAPES)/annotations/instances_train.json --train-images $(SHAPES)/train \
+	  --val-json $(SHAPES)/annotations/instances_val.json --val-images $(SHAPES)/val
+	$(BIN)/maskrcnn-edu eval --weights $(RUN) $(VAL) --out $(RUN)/eval
+	$(BIN)/maskrcnn-edu predict --weights $(RUN) --out $(RUN)/pictures $(SHAPES)/val/00000*.png
+	@echo; echo "AP table: $(RUN)/eval/ap.txt   pictures: $(RUN)/pictures   losses: $(RUN)/curves.png"
+
+test: $(VENV)/ready
+	$(BIN)/pytest -q
+
+lab: $(VENV)/ready
+	$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf $(VENV) runs $(SHAPES)
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check \
+	  -c constraints.txt -e ".[$(PADDLE),lab,test]"
+	touch $@
+
+$(SHAPES)/annotations/instances_val.json: | $(VENV)/ready
+	$(BIN)/maskrcnn-edu data shapes --out $(SHAPES)

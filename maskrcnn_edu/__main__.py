@@ -1,0 +1,7 @@
+"""``python -m maskrcnn_edu`` is the command ``maskrcnn-edu``."""
+
+import sys
+
+from maskrcnn_edu.cli import main
+
+sys.exit(main())

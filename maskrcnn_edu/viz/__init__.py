@@ -1,0 +1,1 @@
+"""Pictures of the records: one function per picture, each returning a matplotlib figure."""

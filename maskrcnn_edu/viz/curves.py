@@ -1,0 +1,42 @@
+"""How the losses fell and the AP rose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from maskrcnn_edu.viz.style import PALETTE
+
+LOSSES = ("loss_rpn_cls", "loss_rpn_reg", "loss_bbox_cls", "loss_bbox_reg", "loss_mask")
+SMOOTHING = 9  # logged steps that a point of a curve averages
+
+
+def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
+    """Loss curves, and AP on the validation images.
+
+    Args:
+        steps: `maskrcnn_edu.train.History.steps`.
+        evaluations: `maskrcnn_edu.train.History.evaluations`.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    at = [s["step"] for s in steps]
+    for name, colour in zip(LOSSES, PALETTE[:4] + PALETTE[6:]):
+        left.plot(at, _smooth([s[name] for s in steps]), label=name, color=colour)
+    left.set(xlabel="step", title="losses (moving mean)", ylim=(0, None))
+    left.legend(fontsize=8)
+    looks = [e["step"] for e in evaluations]
+    for name, colour, marker in (("segm_AP", PALETTE[2], "o"), ("bbox_AP", PALETTE[6], "s")):
+        right.plot(looks, [e[name] for e in evaluations], marker, ls="-", label=name, color=colour)
+    right.set(xlabel="step", title="AP on validation images", ylim=(0, 1))
+    right.legend(fontsize=8)
+    return figure
+
+
+def _smooth(values: Sequence[float]) -> np.ndarray:
+    """Moving mean that is shorter at the ends, so that the curve begins where the data does."""
+    window = np.ones(min(SMOOTHING, max(len(values), 1)))
+    ones = np.ones(len(values))
+    return np.convolve(values, window, "same") / np.convolve(ones, window, "same")

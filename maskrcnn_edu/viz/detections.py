@@ -1,0 +1,69 @@
+"""What the model found, drawn over the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from maskrcnn_edu.structures import Detections
+from maskrcnn_edu.viz.style import canvas, colour
+
+MASK_OPACITY = 0.45
+
+
+def draw_detections(
+    image: np.ndarray,
+    detections: Detections,
+    class_names: Sequence[str],
+    min_score: float = 0.5,
+) -> Figure:
+    """Masks, boxes, classes and scores over a photo.
+
+    Args:
+        image: [h, w, 3] uint8.
+        detections: of this image, image frame.
+        class_names: C names.
+        min_score: leave out what is less certain.
+
+    Returns:
+        A figure; one rectangle and one text for every detection shown.
+    """
+    figure, axes = canvas(image)
+    labels, scores = detections.labels.numpy(), detections.scores.numpy()
+    shown = [i for i in np.argsort(scores) if scores[i] >= min_score]  # the surest on top
+    if detections.masks is not None and shown:
+        masks = detections.masks.numpy()
+        _draw_masks(axes, masks[shown], [colour(labels[i]) for i in shown])
+    boxes = detections.boxes.numpy()
+    for i in shown:
+        text = f"{class_names[labels[i]]} {scores[i]:.2f}"
+        _draw_box(axes, boxes[i], text, colour(labels[i]))
+    return figure
+
+
+def _draw_masks(axes: Axes, masks: np.ndarray, colours: list[str]) -> None:
+    """All masks [D, h, w] as one half-transparent layer."""
+    height, width = masks.shape[1:]
+    layer = np.zeros([height, width, 4], np.float32)
+    for mask, name in zip(masks, colours):
+        layer[mask] = (*to_rgb(name), MASK_OPACITY)
+    axes.imshow(layer, extent=(0, width, height, 0), interpolation="nearest")
+
+
+def _draw_box(axes: Axes, box: np.ndarray, text: str, name: str) -> None:
+    x1, y1, x2, y2 = box
+    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=name, linewidth=1.5))
+    axes.text(
+        x1,
+        y1,
+        text,
+        fontsize=7,
+        verticalalignment="bottom" if y1 > 6 else "top",
+        clip_on=True,
+        bbox={"facecolor": name, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
+    )
