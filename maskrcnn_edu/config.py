@@ -11,7 +11,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,10 @@ def _find(source: str | Path) -> Path:
     )
 
 
-def _read_file(path: Path) -> tuple[dict, dict[Key, str]]:
+def _read_file(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict, dict[Key, str]]:
+    """A file's values with those of its ``_BASE_`` files; ``above`` are the files that need it."""
+    if path in above:
+        raise ConfigError(f"{path.name}: _BASE_ leads back to this file; break the circle")
     values, places = _parse(path.read_text(encoding="utf-8"), path.name)
     bases = values.pop("_BASE_", [])
     merged: dict[str, Any] = {}
@@ -148,7 +151,7 @@ def _read_file(path: Path) -> tuple[dict, dict[Key, str]]:
         base_path = path.parent / base
         if not base_path.is_file():
             raise ConfigError(f"{places[('_BASE_',)]}: _BASE_: there is no file {base!r}")
-        base_values, base_places = _read_file(base_path)
+        base_values, base_places = _read_file(base_path, (*above, path))
         merged = _merge(merged, base_values)
         merged_places |= base_places
     return _merge(merged, values), merged_places | places
@@ -164,12 +167,14 @@ def _merge(base: dict, top: dict) -> dict:
 
 
 def _parse(text: str, name: str) -> tuple[dict, dict[Key, str]]:
+    places: dict[Key, str] = {}
     try:
         root = yaml.compose(text, yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name} is not YAML: {error}") from error
-    places: dict[Key, str] = {}
-    values = _values(root, (), name, places) if root is not None else {}
+        values = _values(root, (), name, places) if root is not None else {}
+    except ConfigError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{name} is not YAML that can be read: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{name} must hold sections (`ResNet:` and so on), not a plain value")
     return values, places
@@ -186,12 +191,13 @@ def _values(node: yaml.Node, key: Key, name: str, places: dict[Key, str]) -> Any
     tagged = node.tag.startswith("!")
     result: dict[str, Any] = {"name": node.tag[1:]} if tagged else {}
     for key_node, value_node in node.value:
-        word = key_node.value
+        word, line = key_node.value, key_node.start_mark.line + 1
+        if not isinstance(word, str):
+            raise ConfigError(f"{name}, line {line}: a key must be a word")
         if word in result:
-            line = key_node.start_mark.line + 1
             raise ConfigError(f"{name}, line {line}: {word} is there twice; keep one")
         result[word] = _values(value_node, (*key, word), name, places)
-        places[(*key, word)] = f"{name}, line {key_node.start_mark.line + 1}"
+        places[(*key, word)] = f"{name}, line {line}"
     return result
 
 
@@ -228,6 +234,8 @@ def _check_top_level(config: Config) -> None:
             _check_section(config, SECTIONS[key], value, (key,))
         elif not _fits(value, TOP_LEVEL[key]):
             raise config.error((key,), f"must be {_name(TOP_LEVEL[key])}, got {value!r}")
+        elif TOP_LEVEL[key] is int and value < 1:
+            raise config.error((key,), f"must be at least 1, got {value}")
     if config.values.get("architecture", "MaskRCNN") != "MaskRCNN":
         raise config.error(("architecture",), "the only architecture here is MaskRCNN")
 
@@ -249,9 +257,14 @@ def _check_section(config: Config, cls: type, values: Any, key: Key) -> None:
             raise config.error(here, f"must be {_name(hints[word])}, got {value!r}")
 
 
+def _ours(hint: Any) -> dict[str, type]:
+    """The classes with a section that a parameter takes, by name."""
+    return {c.__name__: c for c in _options(hint) if c in SECTIONS.values()}
+
+
 def _class_for(config: Config, hint: Any, value: Any, key: Key) -> type | None:
     """The class that a value stands for, if the parameter takes one of ours."""
-    ours = {c.__name__: c for c in _options(hint) if c in SECTIONS.values()}
+    ours = _ours(hint)
     if not ours or value is None:
         return None
     name = value.get("name", next(iter(ours))) if isinstance(value, dict) else value
@@ -316,40 +329,71 @@ def make(config: Config, cls: type, key: Key | None = None, **derived) -> Any:
         config: where the values come from.
         cls: the class to build.
         key: the section's path; the class's own name if not given.
-        derived: values that follow from other parts (numbers of channels, strides).
-            They may be repeated in the configuration, but not contradicted.
+        derived: values that follow from other parts (numbers of channels, strides, parts
+            that are built already). They may be repeated in the configuration, but not
+            contradicted.
+
+    Raises:
+        ConfigError: the constructor refuses a value, or a derived value is contradicted.
     """
     key = key or (cls.__name__,)
-    values = _at(config, key)
     hints = _parameters(cls)
     shared = {k: config.values[k] for k in SHARED if k in config.values and k in hints}
-    arguments = {}
-    for word, value in values.items():
-        given = {**shared, **derived}.get(word, value)
-        given = list(given) if isinstance(given, tuple) else given
-        if not isinstance(value, (dict, str)) and given != value:
-            raise config.error((*key, word), f"{value!r} contradicts {given!r}; leave it out")
-        if word in hints and word not in derived:
-            arguments[word] = _make_value(config, hints[word], value, (*key, word))
+    fixed = {**shared, **derived}
+    arguments = dict(fixed)
+    for word, value in _at(config, key).items():
+        is_part = bool(_ours(hints.get(word)))
+        if word in fixed and not is_part and _listed(value) != _listed(fixed[word]):
+            problem = f"{value!r} contradicts {fixed[word]!r}; leave it out"
+            raise config.error((*key, word), problem)
+        if word in hints and word not in fixed:
+            arguments[word] = part(config, key, cls, word) if is_part else value
+    for word in _unnamed_parts(config, hints, arguments):
+        arguments[word] = part(config, key, cls, word)
     try:
-        return cls(**{**shared, **arguments, **derived})
+        return cls(**arguments)
     except ValueError as error:
         raise config.error(_blamed(key, hints, error), str(error)) from error
 
 
-def _make_value(config: Config, hint: Any, value: Any, key: Key) -> Any:
-    """A value as the constructor takes it: a built part, or the value itself."""
-    nested = _class_for(config, hint, value, key)
-    if nested is None:
-        return value
-    return make(config, nested, key if isinstance(value, dict) else (nested.__name__,))
+def part(config: Config, owner: Key, owner_class: type, word: str, **derived) -> Any:
+    """Build the part that a parameter of a section asks for; None for ``null``."""
+    cls, key = locate(config, owner, owner_class, word)
+    return None if cls is None else make(config, cls, key, **derived)
+
+
+def locate(config: Config, owner: Key, owner_class: type, word: str) -> tuple[type | None, Key]:
+    """Class and section of a part.
+
+    A part is written in place (``head: {name: MaskFeat, num_convs: 2}``), or named
+    (``head: MaskFeat``) with a section of its own, or not mentioned at all: then it is
+    the parameter's first class, with that class's section.
+    """
+    hint = _parameters(owner_class)[word]
+    section = _at(config, owner)
+    if word in section and section[word] is None:
+        return None, (*owner, word)
+    value = section.get(word, next(iter(_ours(hint))))
+    cls = _class_for(config, hint, value, (*owner, word))
+    return cls, (*owner, word) if isinstance(value, dict) else (cls.__name__,)
+
+
+def _unnamed_parts(config: Config, hints: dict[str, Any], arguments: dict) -> list[str]:
+    """Parameters that nobody set, but whose class has a section in the configuration."""
+    only_class = {w: next(iter(_ours(h))) for w, h in hints.items() if len(_ours(h)) == 1}
+    return [w for w, name in only_class.items() if w not in arguments and name in config.values]
+
+
+def _listed(value: Any) -> list:
+    """A number as a list of one, so that ``16`` and ``[16]`` are equal."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _at(config: Config, key: Key) -> dict[str, Any]:
     """The section at a path; {} (all defaults) if it is not there."""
     found: Any = config.values
-    for part in key:
-        found = found.get(part, {}) if isinstance(found, dict) else {}
+    for word in key:
+        found = found.get(word, {}) if isinstance(found, dict) else {}
     return found if isinstance(found, dict) else {}
 
 
@@ -357,6 +401,9 @@ def _blamed(key: Key, hints: Iterable[str], error: ValueError) -> Key:
     """The path of the parameter that a constructor's error message begins with."""
     word = str(error).split()[0].rstrip(":")
     return (*key, word) if word in hints else key
+
+
+TOP: Key = ("MaskRCNN",)
 
 
 def build_model(config: Config) -> MaskRCNN:
@@ -368,80 +415,91 @@ def build_model(config: Config) -> MaskRCNN:
     Raises:
         ConfigError: names the key, its place, and what would be valid.
     """
-    parts = _at(config, ("MaskRCNN",))
-    backbone = make(config, ResNet)
+    backbone = part(config, TOP, MaskRCNN, "backbone")
     neck = None
-    if parts.get("neck"):
+    if _at(config, TOP).get("neck"):
         scales = [1 / s for s in backbone.out_strides]
-        neck = make(config, FPN, in_channels=backbone.out_channels, spatial_scales=scales)
+        channels = backbone.out_channels
+        neck = part(config, TOP, MaskRCNN, "neck", in_channels=channels, spatial_scales=scales)
     features = neck or backbone
-    _check_levels(config, features.out_strides)
-
-    rpn_head = make(config, RPNHead, in_channel=features.out_channels[0])
+    rpn_head = _build_rpn_head(config, features)
     bbox_head = _build_bbox_head(config, features)
     mask_head = _build_mask_head(config, features, bbox_head)
+    post_key = locate(config, TOP, MaskRCNN, "bbox_post_process")[1]
     # the boxes must be decoded with the weights that they were encoded with
-    decode = make(config, RCNNBox, prior_box_var=bbox_head.bbox_weight)
-    return MaskRCNN(
+    weights = {"prior_box_var": bbox_head.bbox_weight}
+    decode = part(config, post_key, BBoxPostProcess, "decode", **weights)
+    model = MaskRCNN(
         backbone,
         rpn_head,
         bbox_head,
         mask_head,
-        make(config, BBoxPostProcess, decode=decode),
-        make(config, MaskPostProcess),
+        make(config, BBoxPostProcess, post_key, decode=decode),
+        part(config, TOP, MaskRCNN, "mask_post_process"),
         neck,
     )
+    _check_num_classes(config, model)
+    return model
 
 
-def _check_levels(config: Config, strides: Sequence[int]) -> None:
-    """Anchors must stand on the feature maps that there are."""
-    key = ("RPNHead", "anchor_generator", "strides")
-    given = _at(config, key[:-1]).get("strides", [16])
-    if list(given) != list(strides):
-        raise config.error(key, f"the features have strides {list(strides)}, got {list(given)}")
-
-
-def _extractor(config: Config, owner: str, features: FPN | ResNet) -> RoIAlign:
-    scales = [1 / s for s in features.out_strides]
-    return make(config, RoIAlign, (owner, "roi_extractor"), spatial_scale=scales)
+def _build_rpn_head(config: Config, features: FPN | ResNet) -> RPNHead:
+    rpn_head = part(config, TOP, MaskRCNN, "rpn_head", in_channel=features.out_channels[0])
+    owner = locate(config, TOP, MaskRCNN, "rpn_head")[1]
+    key = locate(config, owner, RPNHead, "anchor_generator")[1]
+    given = list(rpn_head.anchor_generator.strides)
+    if given != list(features.out_strides):  # anchors must stand on the maps that there are
+        problem = f"the features have strides {features.out_strides}, got {given}"
+        raise config.error((*key, "strides"), problem)
+    return rpn_head
 
 
 def _build_bbox_head(config: Config, features: FPN | ResNet) -> BBoxHead:
-    extractor = _extractor(config, "BBoxHead", features)
-    channels = features.out_channels[0]
-    if _at(config, ("BBoxHead",)).get("head", "TwoFCHead") == "Res5Head":
-        head = make(config, Res5Head, in_channel=channels)
-    else:
-        head = make(config, TwoFCHead, in_channel=channels, resolution=extractor.resolution)
-    return make(
-        config, BBoxHead, head=head, in_channel=head.out_channel, roi_extractor=extractor
-    )
+    key = locate(config, TOP, MaskRCNN, "bbox_head")[1]
+    extractor = _build_extractor(config, key, BBoxHead, features)
+    channels = {"in_channel": features.out_channels[0]}
+    if locate(config, key, BBoxHead, "head")[0] is TwoFCHead:
+        channels["resolution"] = extractor.resolution
+    head = part(config, key, BBoxHead, "head", **channels)
+    derived = {"head": head, "in_channel": head.out_channel, "roi_extractor": extractor}
+    return make(config, BBoxHead, key, **derived)
 
 
 def _build_mask_head(config: Config, features: FPN | ResNet, bbox_head: BBoxHead) -> MaskHead:
-    values = _at(config, ("MaskHead",))
-    shared = values.get("share_bbox_feat", False)
-    if shared and not isinstance(bbox_head.head, Res5Head):
-        raise config.error(
-            ("MaskHead", "share_bbox_feat"), "only Res5Head has a feature map to share; use false"
-        )
-    # C4's mask head stands on Res5Head's channels even if it computes them anew
-    channels = bbox_head.head.out_channel if shared else features.out_channels[0]
-    extractor = _extractor(config, "MaskHead", features)
-    mask_head = make(
-        config,
-        MaskHead,
-        head=make(config, MaskFeat, in_channel=channels),
-        roi_extractor=extractor,
-    )
-    _check_mask_size(config, mask_head, extractor.resolution // (2 if shared else 1))
+    key = locate(config, TOP, MaskRCNN, "mask_head")[1]
+    extractor = _build_extractor(config, key, MaskHead, features)
+    side, channels = extractor.resolution, features.out_channels[0]
+    if _at(config, key).get("share_bbox_feat", False):
+        if not isinstance(bbox_head.head, Res5Head):
+            problem = "only Res5Head has a feature map to share; use false"
+            raise config.error((*key, "share_bbox_feat"), problem)
+        # the mask head stands on Res5Head, which halves the size
+        side, channels = -(-bbox_head.roi_extractor.resolution // 2), bbox_head.head.out_channel
+    head = part(config, key, MaskHead, "head", in_channel=channels)
+    mask_head = make(config, MaskHead, key, head=head, roi_extractor=extractor)
+    wanted = mask_head.mask_assigner.mask_resolution
+    if wanted != 2 * side:
+        place = locate(config, key, MaskHead, "mask_assigner")[1]
+        problem = f"the mask head draws {2 * side} cells, not {wanted}"
+        raise config.error((*place, "mask_resolution"), problem)
     return mask_head
 
 
-def _check_mask_size(config: Config, mask_head: MaskHead, feature_side: int) -> None:
-    """The targets must have the side of what the head draws: twice its input."""
-    drawn, wanted = 2 * feature_side, mask_head.mask_assigner.mask_resolution
-    if drawn != wanted:
-        raise config.error(
-            ("MaskAssigner", "mask_resolution"), f"the mask head draws {drawn} cells, not {wanted}"
-        )
+def _build_extractor(
+    config: Config, owner: Key, owner_class: type, features: FPN | ResNet
+) -> RoIAlign:
+    scales = [1 / s for s in features.out_strides]
+    extractor = part(config, owner, owner_class, "roi_extractor", spatial_scale=scales)
+    if 1 < len(scales) <= extractor.end_level:
+        key = locate(config, owner, owner_class, "roi_extractor")[1]
+        problem = f"there are levels 0 .. {len(scales) - 1}, got {extractor.end_level}"
+        raise config.error((*key, "end_level"), problem)
+    return extractor
+
+
+def _check_num_classes(config: Config, model: MaskRCNN) -> None:
+    """Sections may set their own number of classes; it must be the same one."""
+    bbox, mask, post = model.bbox_head, model.mask_head, model.bbox_post_process
+    parts = (bbox, bbox.bbox_assigner, mask, mask.mask_assigner, post, post.decode)
+    counts = {type(p).__name__: p.num_classes for p in parts}
+    if len(set(counts.values())) > 1:
+        raise config.error(("num_classes",), f"the parts contradict each other: {counts}")

@@ -6,6 +6,7 @@ counts: a run that continues after an interruption needs nothing restored.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,10 +37,11 @@ class LearningRate:
         if self.base_lr <= 0:
             raise ValueError(f"base_lr must be positive, got {self.base_lr}")
         for scheduler in self.schedulers:
-            if scheduler.get("name") not in SCHEDULES:
-                raise ValueError(
-                    f"schedulers must be named {', '.join(SCHEDULES)}; got {scheduler.get('name')}"
-                )
+            name = scheduler.get("name")
+            if name not in SCHEDULES:
+                raise ValueError(f"schedulers must be named {', '.join(SCHEDULES)}; got {name}")
+            options = {k: v for k, v in scheduler.items() if k != "name"}
+            _check_options(f"schedulers: {name}", SCHEDULES[name], options, given=3)
 
     def at(self, step: int, progress: float, epochs: int = 12) -> float:
         """The rate of one step.
@@ -54,6 +56,14 @@ class LearningRate:
             options = {k: v for k, v in scheduler.items() if k != "name"}
             rate *= SCHEDULES[scheduler["name"]](step, progress, epochs, **options)
         return rate
+
+
+def _check_options(what: str, function: Callable, options: dict, given: int) -> None:
+    """Whether a function takes these options after its first ``given`` arguments."""
+    try:
+        inspect.signature(function).bind(*range(given), **options)
+    except TypeError as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 def _linear_warmup(step, progress, epochs, steps: int = 500, start_factor: float = 0.1) -> float:
@@ -98,8 +108,15 @@ class OptimizerBuilder:
     def __post_init__(self):
         if self.optimizer.get("type") not in ("Momentum", "AdamW"):
             raise ValueError(f"optimizer must be of type Momentum or AdamW, got {self.optimizer}")
-        if self.regularizer and self.regularizer.get("type") != "L2":
-            raise ValueError(f"regularizer must be of type L2, got {self.regularizer}")
+        cls = getattr(paddle.optimizer, self.optimizer["type"])
+        options = {k: v for k, v in self.optimizer.items() if k != "type"}
+        _check_options(f"optimizer {self.optimizer['type']}", cls, options, given=0)
+        if self.regularizer and (
+            self.regularizer.get("type") != "L2" or set(self.regularizer) != {"type", "factor"}
+        ):
+            raise ValueError(
+                f"regularizer must be {{type: L2, factor: NUMBER}}, got {self.regularizer}"
+            )
 
     def __call__(self, model: nn.Layer, learning_rate: float) -> paddle.optimizer.Optimizer:
         """An optimizer of the model's trainable weights."""
