@@ -141,7 +141,7 @@ class ResNet(nn.Layer):
     """Residual network: an image becomes feature maps of stride 4, 8, 16 and 32.
 
     Args:
-        depth: 18, 34, 50, 101 or 152.
+        depth: 10 (one block per stage), 18, 34, 50, 101 or 152.
         ch_in: channels after the first convolution.
         ch_out_list: channels of stages res2 .. res5 (times 4 from depth 50 on).
         norm_type: ``bn``, ``sync_bn`` or ``gn``.

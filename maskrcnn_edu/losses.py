@@ -1,4 +1,4 @@
-"""Regression losses that can take the place of the plain L1 distance."""
+"""Yes-or-no loss, and regression losses that can take the place of the plain L1 distance."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.boxes import bbox_area
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Element by element: ``-log(p)`` where the target is 1, ``-log(1 - p)`` where it is 0.
+
+    Written with softplus because the gradient of Paddle 3.3.1's
+    ``binary_cross_entropy_with_logits`` is wrong by 1 where a logit is exactly 0,
+    which it is wherever a ReLU lets nothing through.
+    """
+    return F.softplus(logits) - logits * targets
 
 
 @dataclass(frozen=True)
@@ -49,16 +60,9 @@ class GIoULoss:
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Row by row for boxes [R, 4] in any one frame; returns [R]."""
-        inner = paddle.concat(
-            [paddle.maximum(pred[:, :2], target[:, :2]), paddle.minimum(pred[:, 2:], target[:, 2:])],
-            axis=1,
-        )
-        hull = paddle.concat(
-            [paddle.minimum(pred[:, :2], target[:, :2]), paddle.maximum(pred[:, 2:], target[:, 2:])],
-            axis=1,
-        )
-        overlap = (inner[:, 2:] - inner[:, :2]).clip(min=0).prod(axis=1)
+        smallest, largest = paddle.minimum(pred, target), paddle.maximum(pred, target)
+        overlap = (smallest[:, 2:] - largest[:, :2]).clip(min=0).prod(axis=1)
         union = bbox_area(pred) + bbox_area(target) - overlap + self.eps
-        hull_area = bbox_area(hull) + self.eps
+        hull_area = (largest[:, 2:] - smallest[:, :2]).prod(axis=1) + self.eps
         giou = overlap / union - (hull_area - union) / hull_area
         return (1 - giou) * self.loss_weight

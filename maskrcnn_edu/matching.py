@@ -75,7 +75,7 @@ def _overlaps(gt_boxes: Tensor, boxes: Tensor, on_cpu: bool) -> Tensor:
 
 def _without_crowds(iou: Tensor, is_crowd: Tensor, ignore_thresh: float) -> Tensor:
     """IoU [G, R] with -1 in the rows of crowds, and in the columns too close to one."""
-    hidden = is_crowd.unsqueeze(1).expand_as(iou)  # [G, R] bool
+    hidden = is_crowd.cast("bool").unsqueeze(1).expand_as(iou)  # [G, R] bool
     if ignore_thresh > 0:
         near_crowd = paddle.logical_and(hidden, iou > ignore_thresh).any(axis=0)  # [R]
         hidden = paddle.logical_or(hidden, near_crowd.unsqueeze(0))

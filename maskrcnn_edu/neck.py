@@ -50,9 +50,9 @@ class FPN(nn.Layer):
             # the official weights call the deepest lateral layer by another name
             lateral = f"fpn_inner_res{stage}_sum" + ("" if stage == 5 else "_lateral")
             output = f"fpn_res{stage}_sum"
-            fan_out = out_channel * 3 * 3
-            self.add_sublayer(lateral, _conv(channels, out_channel, 1, channels, norm_type, freeze_norm))
-            self.add_sublayer(output, _conv(out_channel, out_channel, 3, fan_out, norm_type, freeze_norm))
+            fan_out, norm = out_channel * 3 * 3, (norm_type, freeze_norm)
+            self.add_sublayer(lateral, _conv(channels, out_channel, 1, channels, *norm))
+            self.add_sublayer(output, _conv(out_channel, out_channel, 3, fan_out, *norm))
             self.lateral_names.append(lateral)
             self.output_names.append(output)
         levels = len(in_channels) + extra_stage

@@ -66,6 +66,8 @@ class MultiClassNMS:
         for name in ("nms_threshold", "nms_eta"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+        if self.keep_top_k == 0 or self.nms_top_k == 0:
+            raise ValueError("keep_top_k and nms_top_k must be positive, or -1 for all")
 
     def __call__(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Choose among boxes [R, C, 4] with probabilities [R, C] of one image.
@@ -79,9 +81,7 @@ class MultiClassNMS:
         chosen = [self._one_class(boxes, scores, candidates, c) for c in classes]
         none = paddle.zeros([0], dtype="int64")
         rows = paddle.concat([none, *chosen])
-        labels = paddle.concat(
-            [none, *(paddle.full_like(r, c) for r, c in zip(chosen, classes))]
-        )
+        labels = paddle.concat([none, *(paddle.full_like(r, c) for r, c in zip(chosen, classes))])
         if 0 <= self.keep_top_k < rows.shape[0]:
             best = paddle.topk(scores[rows, labels], self.keep_top_k)[1]
             rows, labels = rows[best], labels[best]

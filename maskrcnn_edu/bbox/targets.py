@@ -113,9 +113,7 @@ def generate_proposal_target(
     Source: document, "bbox_assigner".
     """
     boxes, proposal_index = _candidates(proposals, gt, add_gt_as_proposals)
-    gt_index, kind = label_box(
-        boxes, gt, fg_thresh, bg_thresh, False, ignore_thresh, assign_on_cpu
-    )
+    gt_index, kind = label_box(boxes, gt, fg_thresh, bg_thresh, False, ignore_thresh, assign_on_cpu)
     labels = _class_labels(kind, gt_index, gt, num_classes)
     if not is_cascade:
         drawn = subsample_labels(labels, batch_size_per_im, fg_fraction, num_classes, use_random)

@@ -9,6 +9,7 @@ from paddle.nn.initializer import KaimingNormal
 
 from maskrcnn_edu.backbone import ConvNormLayer
 from maskrcnn_edu.conv import Conv2D, Conv2DTranspose
+from maskrcnn_edu.losses import binary_cross_entropy
 from maskrcnn_edu.mask.targets import MaskAssigner
 from maskrcnn_edu.roi_align import RoIAlign
 from maskrcnn_edu.structures import MaskTargets
@@ -39,7 +40,8 @@ class MaskFeat(nn.Layer):
         for i in range(num_convs):
             name = f"mask_inter_feat_{i + 1}"
             channels = in_channel if i == 0 else out_channel
-            layers += [(name, _conv3x3(channels, out_channel, norm_type)), (f"{name}act", nn.ReLU())]
+            layers.append((name, _conv3x3(channels, out_channel, norm_type)))
+            layers.append((f"{name}act", nn.ReLU()))
         channels = out_channel if num_convs else in_channel
         attr = ParamAttr(initializer=KaimingNormal(fan_in=out_channel * 2 * 2))
         double = Conv2DTranspose(channels, out_channel, 2, stride=2, weight_attr=attr)
@@ -110,7 +112,7 @@ class MaskHead(nn.Layer):
         labels = paddle.concat([t.labels for t in targets])
         masks = paddle.concat([t.masks for t in targets])
         own = own_class(mask_logits, labels)
-        return {"loss_mask": F.binary_cross_entropy_with_logits(own, masks)}
+        return {"loss_mask": binary_cross_entropy(own, masks).mean()}
 
     @paddle.no_grad()
     def get_prediction(self, mask_logits: Tensor, labels: Tensor) -> Tensor:

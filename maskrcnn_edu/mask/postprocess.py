@@ -31,7 +31,7 @@ class MaskPostProcess:
 
 
 def paste_mask(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear enlargement of every mask over its box; 0 outside.
+    """Bilinear enlargement of every mask over its box.
 
     A bilinear enlargement of a rectangle is one matrix product along y and one along
     x, so all masks are pasted by two products.
@@ -42,7 +42,7 @@ def paste_mask(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
         height, width: size of the image, in pixels.
 
     Returns:
-        [D, height, width] float32.
+        [D, height, width] float32; it fades to 0 within half a cell outside the box.
     """
     cells = masks.shape[-1]
     along_y = _shares(boxes[:, 1], boxes[:, 3], height, cells)  # [D, height, M]
@@ -54,6 +54,9 @@ def _shares(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tensor:
     """[D, pixels, cells]: the share of every cell in the value of every pixel."""
     centers = paddle.arange(pixels, dtype="float32") + 0.5
     # the pixel's centre, in cells of the box whose centres are 0 .. cells - 1
-    position = (centers - start[:, None]) / (stop - start)[:, None] * cells - 0.5
+    side = (stop - start)[:, None]
+    has_area = side > 0  # a box without area holds nothing; and 0 / 0 is no number
+    side = paddle.where(has_area, side, paddle.ones_like(side))
+    position = (centers - start[:, None]) / side * cells - 0.5
     distance = (position[:, :, None] - paddle.arange(cells, dtype="float32")).abs()
-    return (1.0 - distance).clip(min=0.0)
+    return (1.0 - distance).clip(min=0.0) * has_area.unsqueeze(2).cast("float32")

@@ -59,9 +59,7 @@ def generate_mask_target(
     return MaskTargets(index, samples.labels[index], paddle.to_tensor(masks))
 
 
-def rasterize_within_box(
-    segm: Polygons | BitMask, box: np.ndarray, resolution: int
-) -> np.ndarray:
+def rasterize_within_box(segm: Polygons | BitMask, box: np.ndarray, resolution: int) -> np.ndarray:
     """Either kind of segmentation as an [M, M] uint8 mask over ``box`` (same frame)."""
     if isinstance(segm, BitMask):
         return rasterize_bitmask_within_box(segm, box, resolution)
@@ -110,9 +108,7 @@ def _fill(outline: np.ndarray, resolution: int) -> np.ndarray:
     return coco_mask.decode(rles[0])
 
 
-def rasterize_bitmask_within_box(
-    segm: BitMask, box: np.ndarray, resolution: int
-) -> np.ndarray:
+def rasterize_bitmask_within_box(segm: BitMask, box: np.ndarray, resolution: int) -> np.ndarray:
     """Sample an object's pixels on a grid that covers the box.
 
     Every cell looks at its centre, between the four pixels around it (bilinear), and

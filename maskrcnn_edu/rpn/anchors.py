@@ -41,9 +41,9 @@ class AnchorGenerator:
     offset: float = 0.0
 
     def __post_init__(self):
+        _check_positive("strides", self.strides)
         for name in ("anchor_sizes", "aspect_ratios"):
             _check_positive(name, [v for row in self._per_level(name) for v in row])
-        _check_positive("strides", self.strides)
         if len({len(cell) for cell in self.cell_anchors}) != 1:
             raise ValueError("anchor_sizes and aspect_ratios: every level needs as many anchors")
 

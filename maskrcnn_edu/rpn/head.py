@@ -9,7 +9,7 @@ from paddle.nn.initializer import Normal
 
 from maskrcnn_edu.boxes import delta2bbox
 from maskrcnn_edu.conv import Conv2D
-from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss, binary_cross_entropy
 from maskrcnn_edu.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.rpn.targets import RPNTargetAssign
@@ -21,9 +21,7 @@ class RPNFeat(nn.Layer):
 
     def __init__(self, in_channel: int = 1024, out_channel: int = 1024):
         super().__init__()
-        self.rpn_conv = Conv2D(
-            in_channel, out_channel, 3, padding=1, weight_attr=_small_weights()
-        )
+        self.rpn_conv = Conv2D(in_channel, out_channel, 3, padding=1, weight_attr=_small_weights())
 
     def forward(self, feats: list[Tensor]) -> list[Tensor]:
         """L maps [N, in_channel, h, w] -> L maps [N, out_channel, h, w]."""
@@ -99,9 +97,9 @@ class RPNHead(nn.Layer):
         deltas = paddle.concat([t.deltas for t in targets])  # [N * A, 4]
         sampled = paddle.nonzero(labels >= 0).flatten()
         positive = paddle.nonzero(labels == 1).flatten()
-        loss_cls = F.binary_cross_entropy_with_logits(
-            rpn.scores.flatten()[sampled], labels[sampled].cast("float32"), reduction="sum"
-        )
+        loss_cls = binary_cross_entropy(
+            rpn.scores.flatten()[sampled], labels[sampled].cast("float32")
+        ).sum()
         loss_reg = self._regression(rpn, deltas, positive)
         asked_for = self.rpn_target_assign.batch_size_per_im * len(targets)
         return {"loss_rpn_cls": loss_cls / asked_for, "loss_rpn_reg": loss_reg / asked_for}

@@ -23,13 +23,13 @@ class ProposalGenerator:
 
     Args:
         pre_nms_top_n: anchors that each level keeps before suppression.
-        post_nms_top_n: proposals kept of the image (and of each level, unless
-            ``topk_after_collect``).
+        post_nms_top_n: proposals kept of each level (unless ``topk_after_collect``)
+            and of all levels together.
         nms_thresh: IoU above which the lower-scored of two proposals goes.
         min_size: shortest side of a proposal, input pixels; below 1 it acts as 1.
         eta: below 1, adaptive suppression (see `maskrcnn_edu.boxes.nms`).
-        topk_after_collect: limit the number only after the levels are joined, so
-            that a level with many good proposals may keep more than its share.
+        topk_after_collect: do not limit the number of each level, only that of all
+            levels together (with one level, ``post_nms_top_n`` then has no effect).
 
     Source: Faster R-CNN paper, section 3.3; document, "_gen_proposal".
     """
