@@ -64,7 +64,8 @@ def test_two_processes_train_together(shapes, tmp_path):
 
 
 def test_eval_writes_results_with_the_files_own_ids(trained, shapes, tmp_path, capsys):
-    assert main(["eval", "--weights", str(trained), *val_options(shapes), "--out", str(tmp_path)]) == 0
+    arguments = ["eval", "--weights", str(trained), "--out", str(tmp_path)]
+    assert main([*arguments, *val_options(shapes)]) == 0
     printed = capsys.readouterr().out
     assert "Average Precision" in printed and "mask AP " in printed
     truth = json.loads((shapes / "annotations/instances_val.json").read_text())

@@ -28,9 +28,8 @@ def dataset(folder, split):
 
 def run(shapes, out, steps, overrides=(), **options):
     config = load_config("shapes_fpn", overrides)
-    return train(
-        config, dataset(shapes, "train"), dataset(shapes, "val"), out, Budget(steps=steps), **options
-    )
+    data = dataset(shapes, "train"), dataset(shapes, "val")
+    return train(config, *data, out, Budget(steps=steps), **options)
 
 
 def test_same_seed_same_losses_for_fifty_steps(shapes, tmp_path):
