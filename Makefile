@@ -7,7 +7,7 @@
 
 PYTHON ?= python3
 PADDLE ?= cpu
-MINUTES ?= 4.75
+MINUTES ?= 4.9
 VENV := .venv
 BIN := $(VENV)/bin
 SHAPES := data/shapes

@@ -4,11 +4,8 @@ The names below are those of the document that the package follows; each is
 imported from the file that explains it.
 """
 
-import os as _os
 import warnings as _warnings
 
-# Paddle sets this to 1 when it is imported, unless it is set already
-_os.environ.setdefault("OMP_NUM_THREADS", str(_os.cpu_count() or 1))
 _warnings.filterwarnings("ignore", message=".*ccache.*")  # nothing is compiled here
 
 from maskrcnn_edu.backbone import Res5Head, ResNet

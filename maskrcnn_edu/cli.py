@@ -130,9 +130,10 @@ def run_eval(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     model, config, classes = load_model(options.weights)
     dataset = CocoDataset(options.json, options.images)
     if dataset.category_ids != classes.category_ids:
+        there = dict(zip(dataset.category_ids, dataset.class_names))
+        here = dict(zip(classes.category_ids, classes.names))
         raise ValueError(
-            f"{options.json}: its categories {dict(zip(dataset.category_ids, dataset.class_names))} "
-            f"are not those of {options.weights}: {dict(zip(classes.category_ids, classes.names))}"
+            f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
         )
     reader = make(config, Reader, ("EvalReader",))
     with tqdm(total=len(dataset), unit="image") as bar:

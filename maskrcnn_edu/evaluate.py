@@ -142,5 +142,6 @@ def write_results(evaluation: Evaluation, folder: str | Path) -> None:
     masks = [{k: v for k, v in r.items() if k != "bbox"} for r in evaluation.results]
     ap = {"bbox": evaluation.bbox, "segm": evaluation.segm}
     for name, content in (("bbox", boxes), ("segm", masks), ("ap", ap)):
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=1 if name == "ap" else None))
+        indent = 1 if name == "ap" else None
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=indent))
     (folder / "ap.txt").write_text(evaluation.tables)

@@ -36,12 +36,12 @@ CATEGORIES = {"rectangle": 1, "circle": 2, "triangle": 4, "star": 7, "ring": 8, 
 EMPTY_IMAGES = 0.04
 CROWD_IMAGES = 0.05
 MOST_OBJECTS = 5
-DIAMETERS = (16, 60)  # pixels, in an image of side 128
+DIAMETERS = (20, 64)  # pixels, in an image of side 128
 CROWD_DIAMETERS = (50, 70)
-MIN_VISIBLE = 0.4  # share of every part of an object
+MIN_VISIBLE = 0.5  # share of every part of an object
 MIN_PIXELS = 40
-MIN_CONTRAST = 80  # RGB distance between an object and what surrounds it
-NOISE = 5.0  # standard deviation, grey levels
+MIN_CONTRAST = 110  # RGB distance between an object and what surrounds it
+NOISE = 4.0  # standard deviation, grey levels
 
 Outline = np.ndarray  # [points, 2] float64, x and y
 
@@ -279,7 +279,7 @@ def _place(
 ) -> tuple[float, np.ndarray]:
     """A radius, and a centre (x, y) that is ``margin`` radii or more from the border."""
     smallest, largest = np.array(diameters) / 2 * size / 128
-    # even in the logarithm: as many from 15 to 30 as from 30 to 60
+    # even in the logarithm: as many from 16 to 32 as from 32 to 64
     radius = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
     return radius, rng.uniform(margin * radius, size - margin * radius, size=2)
 
@@ -333,11 +333,11 @@ def _edges(outline: Outline) -> tuple[np.ndarray, np.ndarray]:
 def paint(rng: np.random.Generator, layers: list[Layer], size: int) -> np.ndarray:
     """A textured background and the layers on it, with some noise: [size, size, 3] uint8."""
     everywhere = np.ones((size, size), bool)
-    canvas = _texture(rng, everywhere, _colour(rng), spread=35).reshape(size, size, 3)
+    canvas = _texture(rng, everywhere, _dull_colour(rng), spread=18).reshape(size, size, 3)
     for layer in layers:
         mask = layer.whole.any(axis=0)
         colour = _contrasting_colour(rng, canvas[_rim(mask)])
-        canvas[mask] = _texture(rng, mask, colour, spread=22)
+        canvas[mask] = _texture(rng, mask, colour, spread=16)
     canvas += NOISE * rng.standard_normal(canvas.shape, np.float32)
     return np.clip(np.round(canvas), 0, 255).astype(np.uint8)
 
@@ -345,6 +345,11 @@ def paint(rng: np.random.Generator, layers: list[Layer], size: int) -> np.ndarra
 def _colour(rng: np.random.Generator) -> np.ndarray:
     """[3] float32, neither black nor white, so that a texture around it fits into 0 .. 255."""
     return rng.uniform(40, 215, size=3).astype(np.float32)
+
+
+def _dull_colour(rng: np.random.Generator) -> np.ndarray:
+    """[3] float32, close to grey: backgrounds are paler than objects, as they often are."""
+    return rng.uniform(70, 185) + rng.uniform(-20, 20, size=3).astype(np.float32)
 
 
 def _contrasting_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndarray:
@@ -381,7 +386,7 @@ def _texture(
 
 
 def _wave(rng: np.random.Generator, size: int, shortest: float, longest: float) -> np.ndarray:
-    """[size, size] float32 in -1 .. 1: a sine wave in a random direction; lengths in pixels of 128."""
+    """[size, size] float32 in -1 .. 1: a sine wave in any direction; lengths in pixels of 128."""
     angle, phase = rng.uniform(0, 2 * np.pi, size=2).tolist()
     step = 2 * math.pi / (rng.uniform(shortest, longest) * size / 128)
     x = np.arange(size, dtype=np.float32)
