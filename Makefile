@@ -7,9 +7,10 @@
 
 PYTHON ?= python3
 PADDLE ?= cpu
-MINUTES ?= 4.9
+MINUTES ?= 4.75
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 SHAPES := data/shapes
 RUN := runs/demo
 VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
@@ -24,10 +25,10 @@ demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu predict --weights $(RUN) --out $(RUN)/pictures $(SHAPES)/val/00000*.png
 	@echo; echo "AP table: $(RUN)/eval/ap.txt   pictures: $(RUN)/pictures   losses: $(RUN)/curves.png"
 
-test: $(VENV)/ready
+test: $(VENV)/ready-tools
 	$(BIN)/pytest -q
 
-lab: $(VENV)/ready
+lab: $(VENV)/ready-tools
 	$(BIN)/jupyter lab notebooks
 
 clean:
@@ -35,8 +36,11 @@ clean:
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check \
-	  -c constraints.txt -e ".[$(PADDLE),lab,test]"
+	$(INSTALL) -e ".[$(PADDLE)]"
+	touch $@
+
+$(VENV)/ready-tools: $(VENV)/ready
+	$(INSTALL) -e ".[$(PADDLE),lab,test]"
 	touch $@
 
 $(SHAPES)/annotations/instances_val.json: | $(VENV)/ready
