@@ -27,6 +27,7 @@ FLOORS = {
     "bbox.head": 2,
     "bbox.targets": 2,
     "bbox.postprocess": 2,
+    "bbox.cot": 2,
     "mask.head": 2,
     "mask.targets": 2,
     "mask.postprocess": 2,

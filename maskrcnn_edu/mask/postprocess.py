@@ -57,6 +57,8 @@ def _shares(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tensor:
     side = (stop - start)[:, None]
     has_area = side > 0  # a box without area holds nothing; and 0 / 0 is no number
     side = paddle.where(has_area, side, paddle.ones_like(side))
-    position = (centers - start[:, None]) / side * cells - 0.5
+    # by way of -1 .. 1, so that every value is rounded as Paddle's grid_sample rounds it
+    along = (centers - start[:, None]) / side * 2 - 1
+    position = (along + 1) * (cells * 0.5) - 0.5
     distance = (position[:, :, None] - paddle.arange(cells, dtype="float32")).abs()
     return (1.0 - distance).clip(min=0.0) * has_area.unsqueeze(2).cast("float32")

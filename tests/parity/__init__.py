@@ -1,0 +1,1 @@
+"""Our stages against numbers that PaddleDetection made: see README.md in this folder."""
