@@ -45,10 +45,10 @@ def test_same_seed_same_losses_for_fifty_steps(shapes, tmp_path):
 
 
 def test_losses_fall_on_a_few_images(shapes, tmp_path):
-    _, history = run(shapes, tmp_path, 60)
-    first, last = history.steps[0], history.steps[-1]
-    assert last["step"] == 60
-    assert last["loss"] < 0.7 * first["loss"]
+    losses = []
+    run(shapes, tmp_path, 60, on_step=lambda step: losses.append(step.losses()["loss"]))
+    # means, because single batches differ in difficulty
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:5])
 
 
 def test_metrics_are_json_lines_with_five_losses(shapes, tmp_path):
