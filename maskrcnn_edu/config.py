@@ -7,7 +7,6 @@ constructors' parameters, so the constructors' own docstrings explain them.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import types
 import typing
@@ -22,7 +21,7 @@ from maskrcnn_edu.backbone import Res5Head, ResNet
 from maskrcnn_edu.bbox.head import BBoxHead, TwoFCHead
 from maskrcnn_edu.bbox.postprocess import BBoxPostProcess, MultiClassNMS, RCNNBox
 from maskrcnn_edu.bbox.targets import BBoxAssigner
-from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.data.reader import Reader, nearest
 from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.mask.head import MaskFeat, MaskHead
 from maskrcnn_edu.mask.postprocess import MaskPostProcess
@@ -135,7 +134,7 @@ def _find(source: str | Path) -> Path:
     known = shipped_configs()
     raise ConfigError(
         f"there is no configuration {str(source)!r}: neither a file of that name nor one of "
-        f"{', '.join(known)}{_nearest(str(source), known)}"
+        f"{', '.join(known)}{nearest(str(source), known)}"
     )
 
 
@@ -229,7 +228,7 @@ def _check_top_level(config: Config) -> None:
     known = [*TOP_LEVEL, *SECTIONS]
     for key, value in config.values.items():
         if key not in known:
-            raise config.error((key,), f"unknown key{_nearest(key, known)}")
+            raise config.error((key,), f"unknown key{nearest(key, known)}")
         if key in SECTIONS:
             _check_section(config, SECTIONS[key], value, (key,))
         elif not _fits(value, TOP_LEVEL[key]):
@@ -249,7 +248,7 @@ def _check_section(config: Config, cls: type, values: Any, key: Key) -> None:
         if word == "name" and value == cls.__name__:
             continue
         if word not in hints:
-            raise config.error(here, f"unknown key of {cls.__name__}{_nearest(word, hints)}")
+            raise config.error(here, f"unknown key of {cls.__name__}{nearest(word, hints)}")
         nested = _class_for(config, hints[word], value, here)
         if nested and isinstance(value, dict):
             _check_section(config, nested, value, here)
@@ -269,7 +268,7 @@ def _class_for(config: Config, hint: Any, value: Any, key: Key) -> type | None:
         return None
     name = value.get("name", next(iter(ours))) if isinstance(value, dict) else value
     if name not in ours:
-        near = _nearest(str(name), ours)
+        near = nearest(str(name), ours)
         raise config.error(key, f"must be {' or '.join(ours)}, got {name!r}{near}")
     return ours[name]
 
@@ -312,11 +311,6 @@ def _name(hint: Any) -> str:
         words.get(option, "a list" if typing.get_origin(option) else str(option))
         for option in _options(hint)
     )
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.4)
-    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
 
 
 # ---------------------------------------------------------------- building

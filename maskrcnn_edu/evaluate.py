@@ -104,10 +104,8 @@ def _rles(found: Detections) -> list[dict]:
 
 def score(results: list[dict], json_file: str | Path, image_ids: Sequence[int]) -> Evaluation:
     """pycocotools' verdict on results, over the given images (those without results too)."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        truth = COCO(str(json_file))
     with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(json_file))
         found = _as_coco(truth, results)
     printed = io.StringIO()
     statistics = {}

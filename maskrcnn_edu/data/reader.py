@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -76,17 +76,18 @@ def _build(where: str, known: dict[str, type], step: dict[str, Any]) -> Any:
     """One transform from ``{Name: {option: value}}``."""
     name, options = next(iter(step.items())) if len(step) == 1 else (str(step), {})
     if name not in known:
-        raise ValueError(f"{where}: unknown transform {name}{_nearest(name, known)}")
+        raise ValueError(f"{where}: unknown transform {name}{nearest(name, known)}")
     names = [f.name for f in fields(known[name])]
     for option in options or {}:
         if option not in names:
-            raise ValueError(f"{where}: {name} has no option {option}{_nearest(option, names)}")
+            raise ValueError(f"{where}: {name} has no option {option}{nearest(option, names)}")
     try:
         return known[name](**(options or {}))
     except ValueError as error:
         raise ValueError(f"{where}: {name}: {error}") from error
 
 
-def _nearest(word: str, known) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.4)
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of an error message about an unknown word: the one that was probably meant."""
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.4)
     return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
