@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from maskrcnn_edu.rows import on_rows
+
 # blocks in stages res2, res3, res4, res5
 STAGE_BLOCKS = {
     10: (1, 1, 1, 1),
@@ -246,4 +248,4 @@ class Res5Head(nn.Layer):
 
     def forward(self, roi_feat: Tensor) -> Tensor:
         """[R, in_channel, r, r] -> [R, out_channel, r / 2, r / 2]."""
-        return self.res5(roi_feat)
+        return on_rows(self.res5, roi_feat)

@@ -6,14 +6,19 @@ A pair of boxes must be in the same frame (see `maskrcnn_edu.structures`).
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import paddle
 from paddle import Tensor
 
+from maskrcnn_edu.rows import has_rows
+
 # exp(dw) may enlarge a box at most 1000 / 16 times: a wild early prediction must not overflow
 MAX_LOG_SCALE = math.log(1000.0 / 16)
+SORTS_STABLY = "stable" in inspect.signature(paddle.argsort).parameters  # not in Paddle 2.6
 
 
 def bbox_area(boxes: Tensor) -> Tensor:
@@ -34,6 +39,8 @@ def bbox_overlaps(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
     Source: document, "bbox_assigner" (matching RoIs and ground truth).
     """
+    if not (has_rows(boxes1) and has_rows(boxes2)):
+        return paddle.zeros([boxes1.shape[0], boxes2.shape[0]])
     pairs = [boxes1.shape[0], boxes2.shape[0], 4]
     # expanded first: tensors of one shape are combined much faster than broadcast ones
     ax1, ay1, ax2, ay2 = boxes1.unsqueeze(1).expand(pairs).unbind(2)  # [R1, R2] each
@@ -71,6 +78,8 @@ def bbox2delta(
 
     Source: R-CNN paper, appendix C; document, "get_loss".
     """
+    if not has_rows(src_boxes):
+        return src_boxes
     src_x, src_y, src_w, src_h = _centers_and_sizes(src_boxes)
     tgt_x, tgt_y, tgt_w, tgt_h = _centers_and_sizes(tgt_boxes)
     wx, wy, ww, wh = weights
@@ -82,7 +91,10 @@ def bbox2delta(
 
 
 def delta2bbox(
-    deltas: Tensor, boxes: Tensor, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)
+    deltas: Tensor,
+    boxes: Tensor,
+    weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+    exp: Callable[[Tensor], Tensor] = paddle.exp,
 ) -> Tensor:
     """Decode: move each box by its deltas. The inverse of `bbox2delta`.
 
@@ -90,24 +102,39 @@ def delta2bbox(
         deltas: [R, 4 * C], or [R, C, 4]: C different moves for every box.
         boxes: [R, 4].
         weights: the ones that `bbox2delta` was called with.
+        exp: how to compute the factors of the sides (`exact_exp` to the last bit).
 
     Returns:
         [R, C, 4] boxes in the frame of ``boxes``, not clipped.
     """
-    deltas = deltas.reshape([boxes.shape[0], -1, 4])
+    deltas = deltas if deltas.ndim == 3 else _per_class(deltas)
+    if not has_rows(deltas):
+        return deltas
     x, y, w, h = (v.unsqueeze(1) for v in _centers_and_sizes(boxes))  # [R, 1] each
     wx, wy, ww, wh = weights
     dx, dy, dw, dh = deltas.unbind(2)  # [R, C] each
     new_x = dx / wx * w + x
     new_y = dy / wy * h + y
-    new_w = paddle.exp((dw / ww).clip(max=MAX_LOG_SCALE)) * w
-    new_h = paddle.exp((dh / wh).clip(max=MAX_LOG_SCALE)) * h
+    new_w = exp((dw / ww).clip(max=MAX_LOG_SCALE)) * w
+    new_h = exp((dh / wh).clip(max=MAX_LOG_SCALE)) * h
     sides = [new_x - 0.5 * new_w, new_y - 0.5 * new_h, new_x + 0.5 * new_w, new_y + 0.5 * new_h]
     return paddle.stack(sides, axis=-1)
 
 
+def exact_exp(x: Tensor) -> Tensor:
+    """exp of float32 rounded correctly, which `paddle.exp` of float32 sometimes is not."""
+    return paddle.exp(x.cast("float64")).cast("float32")
+
+
+def _per_class(deltas: Tensor) -> Tensor:
+    """[R, 4 * C] -> [R, C, 4]."""
+    return deltas.reshape([deltas.shape[0], deltas.shape[1] // 4, 4])
+
+
 def clip_bbox(boxes: Tensor, im_shape: Tensor) -> Tensor:
     """Cut boxes [..., 4] off at the image's border; ``im_shape`` is [2] (height, width)."""
+    if not has_rows(boxes):
+        return boxes
     limit = paddle.stack([im_shape[1], im_shape[0], im_shape[1], im_shape[0]])
     return paddle.maximum(paddle.minimum(boxes, limit), paddle.zeros_like(limit))
 
@@ -135,13 +162,20 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, eta: float = 1.0) -
     Returns:
         Indices of the boxes that stay, int64, best first.
     """
-    order = paddle.argsort(scores, descending=True, stable=True)
+    order = _best_first(scores)
     return order[nms_ranked(boxes[order], iou_threshold, eta)]
+
+
+def _best_first(scores: Tensor) -> Tensor:
+    """Rows by falling score; of equal scores, the first one first."""
+    if SORTS_STABLY:
+        return paddle.argsort(scores, descending=True, stable=True)
+    return paddle.to_tensor(np.argsort(-scores.numpy(), kind="stable"))
 
 
 def nms_ranked(boxes: Tensor, iou_threshold: float, eta: float = 1.0) -> Tensor:
     """`nms` of boxes that are sorted already, best first."""
-    if boxes.shape[0] == 0:
+    if not has_rows(boxes):
         return paddle.zeros([0], dtype="int64")
     if eta < 1.0:
         return _adaptive_nms(boxes, iou_threshold, eta)

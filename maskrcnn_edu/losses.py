@@ -10,6 +10,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.boxes import bbox_area
+from maskrcnn_edu.rows import has_rows
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -60,6 +61,8 @@ class GIoULoss:
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Row by row for boxes [R, 4] in any one frame; returns [R]."""
+        if not has_rows(pred):
+            return pred[:, 0]
         smallest, largest = paddle.minimum(pred, target), paddle.maximum(pred, target)
         overlap = (smallest[:, 2:] - largest[:, :2]).clip(min=0).prod(axis=1)
         union = bbox_area(pred) + bbox_area(target) - overlap + self.eps

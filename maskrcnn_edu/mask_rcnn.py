@@ -11,6 +11,7 @@ from maskrcnn_edu.bbox.postprocess import BBoxPostProcess, boxes_in_image, origi
 from maskrcnn_edu.mask.head import MaskHead
 from maskrcnn_edu.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.neck import FPN
+from maskrcnn_edu.rows import join
 from maskrcnn_edu.rpn.head import RPNHead
 from maskrcnn_edu.structures import (
     Batch,
@@ -110,7 +111,7 @@ class MaskRCNN(nn.Layer):
         for s, t in zip(samples, targets):  # the RoIs of all images lie in one tensor
             rows.append(t.index + start)
             start += len(s)
-        return roi_feat[paddle.concat(rows)]
+        return roi_feat[join(rows)]
 
     @paddle.no_grad()
     def _predict(self, batch: Batch, features: list[Tensor], rpn: RPNOutput) -> PredictionStages:
@@ -136,7 +137,7 @@ class MaskRCNN(nn.Layer):
             roi_feat = self.bbox_head.roi_feature(features, boxes)
         else:
             roi_feat = self.mask_head.roi_extractor(features, boxes)
-        labels = paddle.concat([d.labels for d in found])
+        labels = join([d.labels for d in found])
         probs = self.mask_head.get_prediction(self.mask_head(roi_feat), labels)
         return _split(probs, [len(d) for d in found])
 

@@ -10,6 +10,7 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.boxes import bbox_overlaps
+from maskrcnn_edu.rows import has_rows
 from maskrcnn_edu.structures import GroundTruth
 
 IGNORE, BACKGROUND, FOREGROUND = -1, 0, 1
@@ -46,7 +47,7 @@ def label_box(
 
     Source: Faster R-CNN paper, section 3.1.2; document, "bbox_assigner", step 1.
     """
-    if len(gt) == 0 or bool(gt.is_crowd.all()):
+    if len(gt) == 0 or not has_rows(boxes) or bool(gt.is_crowd.all()):
         nothing = paddle.zeros([boxes.shape[0]], dtype="int64")
         return nothing, nothing.cast("int32")
     iou = _overlaps(gt.boxes, boxes, assign_on_cpu)  # [G, R]
@@ -69,7 +70,8 @@ def label_box(
 def _overlaps(gt_boxes: Tensor, boxes: Tensor, on_cpu: bool) -> Tensor:
     """IoU [G, R], computed in host memory if asked for."""
     if on_cpu:
-        return bbox_overlaps(gt_boxes.cpu(), boxes.cpu()).to(boxes.place)
+        overlaps = bbox_overlaps(gt_boxes.cpu(), boxes.cpu())
+        return overlaps.cuda() if boxes.place.is_gpu_place() else overlaps
     return bbox_overlaps(gt_boxes, boxes)
 
 

@@ -8,6 +8,8 @@ import paddle
 from paddle import Tensor, nn
 from paddle.vision.ops import distribute_fpn_proposals, roi_align
 
+from maskrcnn_edu.rows import has_rows, join
+
 LEVEL_NAME_OFFSET = 2  # index 0 of the feature list is the pyramid's P2
 
 
@@ -67,9 +69,13 @@ class RoIAlign(nn.Layer):
         Returns:
             [sum R, c, resolution, resolution], image after image.
         """
-        rois = paddle.concat(boxes)
+        filled = [i for i, b in enumerate(boxes) if has_rows(b)]
+        if 0 < len(filled) < len(boxes):  # Paddle 2.6 wants boxes in every image
+            feats = [f[paddle.to_tensor(filled)] for f in feats]
+            boxes = [boxes[i] for i in filled]
+        rois = join(boxes)
         per_image = paddle.to_tensor([b.shape[0] for b in boxes], dtype="int32")
-        if len(feats) == 1:
+        if len(feats) == 1 or not has_rows(rois):
             return self._align(feats[0], rois, per_image, self.spatial_scale[0])
         return self._align_levels(feats, rois, per_image)
 

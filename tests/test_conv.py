@@ -30,9 +30,3 @@ def test_the_same_values_and_gradients(quick, plain, options):
     np.testing.assert_allclose(
         one.weight.grad.numpy(), two.weight.grad.numpy(), rtol=1e-4, atol=1e-3
     )
-
-
-@pytest.mark.parametrize(("quick", "plain", "options"), CASES)
-def test_no_image(quick, plain, options):
-    shape = plain(3, 4, **options)(paddle.zeros([1, 3, 6, 6])).shape
-    assert quick(3, 4, **options)(paddle.zeros([0, 3, 6, 6])).shape == [0, *shape[1:]]

@@ -11,48 +11,49 @@ HOUSE = Path(maskrcnn_edu.__file__).parent
 
 FLOORS = {
     "structures": 0,
-    "boxes": 0,
+    "rows": 0,
+    "boxes": 1,
     "conv": 0,
-    "losses": 1,
-    "matching": 1,
-    "roi_align": 1,
-    "backbone": 1,
-    "optimizer": 1,
-    "parallel": 1,
-    "neck": 2,
-    "rpn.anchors": 2,
-    "rpn.head": 2,
-    "rpn.targets": 2,
-    "rpn.proposals": 2,
-    "bbox.head": 2,
-    "bbox.targets": 2,
-    "bbox.postprocess": 2,
-    "bbox.cot": 2,
-    "mask.head": 2,
-    "mask.targets": 2,
-    "mask.postprocess": 2,
-    "data.coco": 1,
-    "data.shapes": 1,
-    "data.transforms": 1,
-    "data.loader": 1,
-    "data.reader": 2,
-    "viz.style": 1,
-    "viz.curves": 1,
-    "viz.detections": 1,
-    "mask_rcnn": 3,
-    "config": 4,
-    "weights": 5,
-    "evaluate": 5,
-    "train": 6,
-    "predict": 6,
-    "cli": 7,
-    "__main__": 8,
+    "losses": 2,
+    "matching": 2,
+    "roi_align": 2,
+    "backbone": 2,
+    "optimizer": 2,
+    "parallel": 2,
+    "neck": 3,
+    "rpn.anchors": 3,
+    "rpn.head": 3,
+    "rpn.targets": 3,
+    "rpn.proposals": 3,
+    "bbox.head": 3,
+    "bbox.targets": 3,
+    "bbox.postprocess": 3,
+    "bbox.cot": 3,
+    "mask.head": 3,
+    "mask.targets": 3,
+    "mask.postprocess": 3,
+    "data.coco": 2,
+    "data.shapes": 2,
+    "data.transforms": 2,
+    "data.loader": 2,
+    "data.reader": 3,
+    "viz.style": 2,
+    "viz.curves": 2,
+    "viz.detections": 2,
+    "mask_rcnn": 4,
+    "config": 5,
+    "weights": 6,
+    "evaluate": 6,
+    "train": 7,
+    "predict": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 """Where every module lives. A module may import what lives below it, and its own room."""
 
 ROOMS = ("rpn", "bbox", "mask", "data", "viz")
 OUTSIDE_THE_MODEL = ("data", "viz", "optimizer", "parallel")
-MODEL = [m for m, n in FLOORS.items() if n <= 3 and m.split(".")[0] not in OUTSIDE_THE_MODEL]
+MODEL = [m for m, n in FLOORS.items() if n <= 4 and m.split(".")[0] not in OUTSIDE_THE_MODEL]
 DRAWERS = {"matplotlib", "tqdm", "pycocotools"}
 LONGEST_FUNCTION = 40
 
@@ -144,7 +145,7 @@ def test_inside_a_room_nobody_goes_in_circles():
 
 def test_the_door_opens_the_model_only():
     ours, _ = imports("")
-    assert ours and {FLOORS[name] for name in ours} <= {0, 1, 2, 3}
+    assert ours and {FLOORS[name] for name in ours} <= {0, 1, 2, 3, 4}
     for package in PACKAGES - {""}:
         assert imports(package) == (set(), set()), f"{package}/__init__.py imports something"
 

@@ -8,6 +8,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
+from maskrcnn_edu.rows import has_rows
+
 
 @dataclass(frozen=True)
 class COTLoss:
@@ -35,10 +37,12 @@ class COTLoss:
             cot_relation: [C, old classes], how much of every old class is in a new one.
 
         Returns:
-            A scalar; 0 (with a gradient) without foreground.
+            A scalar; 0 without foreground.
         """
         is_foreground = paddle.logical_and(labels >= 0, labels < self.num_classes)
         rows = paddle.nonzero(is_foreground).flatten()
+        if not has_rows(rows):
+            return paddle.zeros([])
         log_probs = F.log_softmax(scores[rows][:, :-1] * self.cot_scale)  # [F, old classes]
         loss = -(cot_relation[labels[rows]] * log_probs).sum()
-        return self.cot_lambda * loss / max(rows.shape[0], 1)
+        return self.cot_lambda * loss / rows.shape[0]

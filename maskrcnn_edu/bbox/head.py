@@ -14,6 +14,7 @@ from maskrcnn_edu.bbox.targets import BBoxAssigner
 from maskrcnn_edu.boxes import bbox2delta, delta2bbox
 from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.roi_align import RoIAlign
+from maskrcnn_edu.rows import has_rows, join, on_rows, pick, total
 from maskrcnn_edu.structures import BBoxOutput, RoISamples
 
 
@@ -39,6 +40,9 @@ class TwoFCHead(nn.Layer):
 
     def forward(self, roi_feat: Tensor) -> Tensor:
         """[R, in_channel, r, r] -> [R, out_channel]."""
+        return on_rows(self._layers, roi_feat)
+
+    def _layers(self, roi_feat: Tensor) -> Tensor:
         return F.relu(self.fc7(F.relu(self.fc6(roi_feat.flatten(1)))))
 
 
@@ -106,9 +110,12 @@ class BBoxHead(nn.Layer):
     def forward(self, roi_feat: Tensor) -> BBoxOutput:
         """The result of `roi_feature` -> scores and deltas of every RoI."""
         if self.with_pool:
-            roi_feat = roi_feat.mean(axis=[2, 3])  # [R, c, r, r] -> [R, c]
-        deltas = self.bbox_delta(roi_feat)
-        return BBoxOutput(self.bbox_score(roi_feat), deltas.reshape([-1, self.boxes_per_roi, 4]))
+            roi_feat = on_rows(_average, roi_feat)
+        return BBoxOutput(on_rows(self.bbox_score, roi_feat), on_rows(self._deltas, roi_feat))
+
+    def _deltas(self, roi_feat: Tensor) -> Tensor:
+        """[R, in_channel] -> [R, C, 4]."""
+        return self.bbox_delta(roi_feat).reshape([-1, self.boxes_per_roi, 4])
 
     def get_loss(self, out: BBoxOutput, samples: list[RoISamples]) -> dict[str, Tensor]:
         """Cross-entropy of the classes, and the regression loss of the own class's deltas.
@@ -118,13 +125,13 @@ class BBoxHead(nn.Layer):
 
         Source: Fast R-CNN paper, section 2.3.
         """
-        labels = paddle.concat([s.labels for s in samples])  # [sum R]
+        labels = join([s.labels for s in samples])  # [sum R]
         used = paddle.nonzero(labels >= 0).flatten()
         is_foreground = paddle.logical_and(labels >= 0, labels < self.num_classes)
         foreground = paddle.nonzero(is_foreground).flatten()
         counted = foreground if self.loss_normalize_pos else used
         count = max(counted.shape[0], 1)  # without a RoI the sums are 0: 0 / 1
-        loss_cls = F.cross_entropy(out.scores[used], labels[used], reduction="sum") / count
+        loss_cls = total(_cross_entropy(out.scores[used], labels[used])) / count
         loss_reg = self._regression(out.deltas, labels, samples, foreground) / count
         return {"loss_bbox_cls": loss_cls, "loss_bbox_reg": loss_reg}
 
@@ -134,18 +141,30 @@ class BBoxHead(nn.Layer):
         """Summed regression loss of the foreground RoIs, a scalar."""
         class_agnostic = deltas.shape[1] == 1
         column = paddle.zeros_like(foreground) if class_agnostic else labels[foreground]
-        pred = deltas[foreground, column]  # [sum R, C, 4] -> [F, 4]
-        boxes = paddle.concat([s.boxes for s in samples])[foreground]
-        gt_boxes = paddle.concat([s.gt_boxes for s in samples])[foreground]
+        pred = pick(deltas, foreground, column)  # [sum R, C, 4] -> [F, 4]
+        boxes = join([s.boxes for s in samples])[foreground]
+        gt_boxes = join([s.gt_boxes for s in samples])[foreground]
         target = bbox2delta(boxes, gt_boxes, self.bbox_weight).detach()
         if self.bbox_loss is None:
-            return (pred - target).abs().sum()
+            return total((pred - target).abs())
         pred, target = self._on_unit_box(pred), self._on_unit_box(target)
         # PaddleDetection's factor, so that its learning rates fit this loss as well
         factor = 1 if self.loss_normalize_pos else self.num_classes
-        return self.bbox_loss(pred, target).sum() * factor
+        return total(self.bbox_loss(pred, target)) * factor
 
     def _on_unit_box(self, deltas: Tensor) -> Tensor:
         """Decode deltas [F, 4] on a box of side 1: overlaps do not depend on the size."""
-        unit = paddle.to_tensor([[-0.5, -0.5, 0.5, 0.5]]).expand([deltas.shape[0], 4])
+        unit = paddle.zeros_like(deltas) + paddle.to_tensor([-0.5, -0.5, 0.5, 0.5])
         return delta2bbox(deltas, unit, self.bbox_weight)[:, 0]
+
+
+def _average(roi_feat: Tensor) -> Tensor:
+    """[R, c, r, r] -> [R, c]."""
+    return roi_feat.mean(axis=[2, 3])
+
+
+def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Scores [R, C + 1] (logits) and labels [R] -> one loss for each RoI, [R]."""
+    if not has_rows(labels):
+        return scores[:, 0]
+    return F.cross_entropy(scores, labels, reduction="none")

@@ -10,6 +10,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.boxes import clip_bbox, delta2bbox, nms, nonempty_bbox
+from maskrcnn_edu.rows import has_rows, join, pick
 from maskrcnn_edu.structures import BBoxOutput, Detections, Proposals
 
 
@@ -39,6 +40,8 @@ class RCNNBox:
             [R, C, 4] boxes, input frame.
         """
         decoded = clip_bbox(delta2bbox(deltas, boxes, self.prior_box_var), im_shape)
+        if not has_rows(boxes):
+            return paddle.zeros([0, self.num_classes, 4])
         return decoded.expand([boxes.shape[0], self.num_classes, 4])
 
 
@@ -76,14 +79,16 @@ class MultiClassNMS:
             RoI rows and class labels of the chosen boxes, both [D] int64, ordered by
             class, then by RoI.
         """
+        none = paddle.zeros([0], dtype="int64")
+        if not has_rows(boxes):
+            return none, none
         candidates = scores > self.score_threshold  # [R, C]
         classes = paddle.nonzero(candidates.any(axis=0)).flatten().tolist()
         chosen = [self._one_class(boxes, scores, candidates, c) for c in classes]
-        none = paddle.zeros([0], dtype="int64")
-        rows = paddle.concat([none, *chosen])
-        labels = paddle.concat([none, *(paddle.full_like(r, c) for r, c in zip(chosen, classes))])
+        rows = join([none, *chosen])
+        labels = join([none, *(paddle.full_like(r, c) for r, c in zip(chosen, classes))])
         if 0 <= self.keep_top_k < rows.shape[0]:
-            best = paddle.topk(scores[rows, labels], self.keep_top_k)[1]
+            best = paddle.topk(pick(scores, rows, labels), self.keep_top_k)[1]
             rows, labels = rows[best], labels[best]
         order = paddle.argsort(labels * scores.shape[0] + rows)
         return rows[order], labels[order]
@@ -125,10 +130,10 @@ class BBoxPostProcess:
         probs = F.softmax(out.scores)[:, : self.num_classes]  # without background
         boxes = self.decode(out.deltas, proposals.boxes, im_shape)  # [R, C, 4]
         rows, labels = self.nms(boxes, probs)
-        chosen = boxes[rows, labels]  # [D, 4]
+        chosen = pick(boxes, rows, labels)  # [D, 4]
         inside = paddle.nonzero(nonempty_bbox(chosen)).flatten()  # clipping may leave nothing
         rows, labels = rows[inside], labels[inside]
-        return Detections(chosen[inside], labels, probs[rows, labels], rows)
+        return Detections(chosen[inside], labels, pick(probs, rows, labels), rows)
 
 
 def original_shape(im_shape: Tensor, scale_factor: Tensor) -> tuple[int, int]:
@@ -143,6 +148,8 @@ def boxes_in_image(boxes: Tensor, im_shape: Tensor, scale_factor: Tensor) -> Ten
 
     ``im_shape`` is [2] (height, width) of the input, ``scale_factor`` [2] (y, x).
     """
+    if not has_rows(boxes):
+        return boxes
     y, x = scale_factor[0], scale_factor[1]
     in_image = boxes / paddle.stack([x, y, x, y])
     return clip_bbox(in_image, paddle.floor(im_shape / scale_factor + 0.5))

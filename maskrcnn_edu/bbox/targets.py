@@ -9,6 +9,7 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.matching import BACKGROUND, IGNORE, label_box, subsample_labels
+from maskrcnn_edu.rows import join
 from maskrcnn_edu.structures import GroundTruth, Proposals, RoISamples
 
 
@@ -117,7 +118,7 @@ def generate_proposal_target(
     labels = _class_labels(kind, gt_index, gt, num_classes)
     if not is_cascade:
         drawn = subsample_labels(labels, batch_size_per_im, fg_fraction, num_classes, use_random)
-        rows = paddle.concat(drawn)
+        rows = join(drawn)
         boxes, labels = boxes[rows], labels[rows]
         gt_index, proposal_index = gt_index[rows], proposal_index[rows]
     gt_boxes = gt.boxes[gt_index] if len(gt) else paddle.zeros_like(boxes)
@@ -130,7 +131,7 @@ def _candidates(proposals: Proposals, gt: GroundTruth, add_gt: bool) -> tuple[Te
     if not add_gt or len(gt) == 0:
         return proposals.boxes, index
     annotated = paddle.full([len(gt)], -1, dtype="int64")
-    return paddle.concat([proposals.boxes, gt.boxes]), paddle.concat([index, annotated])
+    return join([proposals.boxes, gt.boxes]), join([index, annotated])
 
 
 def _class_labels(kind: Tensor, gt_index: Tensor, gt: GroundTruth, num_classes: int) -> Tensor:

@@ -12,6 +12,7 @@ from maskrcnn_edu.conv import Conv2D, Conv2DTranspose
 from maskrcnn_edu.losses import binary_cross_entropy
 from maskrcnn_edu.mask.targets import MaskAssigner
 from maskrcnn_edu.roi_align import RoIAlign
+from maskrcnn_edu.rows import has_rows, join, on_rows, pick
 from maskrcnn_edu.structures import MaskTargets
 
 
@@ -91,6 +92,9 @@ class MaskHead(nn.Layer):
 
     def forward(self, roi_feat: Tensor) -> Tensor:
         """RoI features [F, c, r, r] -> logits [F, C, M, M], M = 2 * r."""
+        return on_rows(self._logits, roi_feat)
+
+    def _logits(self, roi_feat: Tensor) -> Tensor:
         return self.mask_fcn_logits(self.head(roi_feat))
 
     def get_loss(self, mask_logits: Tensor, targets: list[MaskTargets]) -> dict[str, Tensor]:
@@ -107,10 +111,10 @@ class MaskHead(nn.Layer):
 
         Source: Mask R-CNN paper, section 3 (the loss on masks).
         """
-        if mask_logits.shape[0] == 0:
-            return {"loss_mask": mask_logits.sum()}  # 0, and it has a gradient
-        labels = paddle.concat([t.labels for t in targets])
-        masks = paddle.concat([t.masks for t in targets])
+        if not has_rows(mask_logits):  # the mean of nothing is no number
+            return {"loss_mask": paddle.zeros([])}
+        labels = join([t.labels for t in targets])
+        masks = join([t.masks for t in targets])
         own = own_class(mask_logits, labels)
         return {"loss_mask": binary_cross_entropy(own, masks).mean()}
 
@@ -122,4 +126,4 @@ class MaskHead(nn.Layer):
 
 def own_class(mask_logits: Tensor, labels: Tensor) -> Tensor:
     """[F, C, M, M] and labels [F] -> [F, M, M]: each RoI's mask for its own class."""
-    return mask_logits[paddle.arange(labels.shape[0]), labels]
+    return pick(mask_logits, paddle.arange(labels.shape[0]), labels)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import paddle
 from paddle import Tensor
 
+from maskrcnn_edu.rows import has_rows
+
 
 @dataclass(frozen=True)
 class MaskPostProcess:
@@ -44,6 +46,8 @@ def paste_mask(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
     Returns:
         [D, height, width] float32; it fades to 0 within half a cell outside the box.
     """
+    if not has_rows(masks):
+        return paddle.zeros([0, height, width])
     cells = masks.shape[-1]
     along_y = _shares(boxes[:, 1], boxes[:, 3], height, cells)  # [D, height, M]
     along_x = _shares(boxes[:, 0], boxes[:, 2], width, cells)  # [D, width, M]

@@ -10,6 +10,7 @@ from paddle.nn.initializer import Normal
 from maskrcnn_edu.boxes import delta2bbox
 from maskrcnn_edu.conv import Conv2D
 from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss, binary_cross_entropy
+from maskrcnn_edu.rows import total
 from maskrcnn_edu.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.rpn.targets import RPNTargetAssign
@@ -97,9 +98,9 @@ class RPNHead(nn.Layer):
         deltas = paddle.concat([t.deltas for t in targets])  # [N * A, 4]
         sampled = paddle.nonzero(labels >= 0).flatten()
         positive = paddle.nonzero(labels == 1).flatten()
-        loss_cls = binary_cross_entropy(
-            rpn.scores.flatten()[sampled], labels[sampled].cast("float32")
-        ).sum()
+        loss_cls = total(
+            binary_cross_entropy(rpn.scores.flatten()[sampled], labels[sampled].cast("float32"))
+        )
         loss_reg = self._regression(rpn, deltas, positive)
         asked_for = self.rpn_target_assign.batch_size_per_im * len(targets)
         return {"loss_rpn_cls": loss_cls / asked_for, "loss_rpn_reg": loss_reg / asked_for}
@@ -108,11 +109,11 @@ class RPNHead(nn.Layer):
         """Summed regression loss of the positive anchors, a scalar."""
         pred, target = rpn.deltas.reshape([-1, 4])[positive], target[positive]
         if self.loss_rpn_bbox is None:
-            return (pred - target).abs().sum()
+            return total((pred - target).abs())
         if self.loss_rpn_bbox.compares_boxes:  # an overlap of deltas would mean nothing
             anchors = rpn.anchors[positive % rpn.anchors.shape[0]]
             pred, target = delta2bbox(pred, anchors)[:, 0], delta2bbox(target, anchors)[:, 0]
-        return self.loss_rpn_bbox(pred, target).sum()
+        return total(self.loss_rpn_bbox(pred, target))
 
 
 def _join_levels(maps: list[Tensor], per_anchor: int) -> Tensor:

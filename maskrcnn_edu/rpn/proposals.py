@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import paddle
 from paddle import Tensor
 
-from maskrcnn_edu.boxes import clip_bbox, delta2bbox, nms_ranked
+from maskrcnn_edu.boxes import clip_bbox, delta2bbox, exact_exp, nms_ranked
+from maskrcnn_edu.rows import join
 from maskrcnn_edu.structures import Proposals
 
 SMALLEST_SIDE = 1.0
@@ -72,7 +73,10 @@ class ProposalGenerator:
         """
         best = self._best_of_levels(scores, level_sizes)
         index = paddle.concat(best)
-        boxes = delta2bbox(paddle.gather(deltas, index), paddle.gather(anchors, index))
+        # to the last bit, because a bit can decide which of two boxes suppression keeps
+        boxes = delta2bbox(
+            paddle.gather(deltas, index), paddle.gather(anchors, index), exp=exact_exp
+        )
         boxes = clip_bbox(boxes.squeeze(1), im_shape)  # [k, 1, 4] -> [k, 4]
         ranked = Proposals(boxes, paddle.gather(scores, index), index)
         large = self._large_enough(boxes)
@@ -106,9 +110,9 @@ class ProposalGenerator:
     def _join(self, levels: list[Proposals]) -> Proposals:
         """All levels' proposals; only the best ``post_nms_top_n`` if there are more."""
         joined = Proposals(
-            paddle.concat([p.boxes for p in levels]),
-            paddle.concat([p.scores for p in levels]),
-            paddle.concat([p.anchor_index for p in levels]),
+            join([p.boxes for p in levels]),
+            join([p.scores for p in levels]),
+            join([p.anchor_index for p in levels]),
         )
         if len(joined) <= self.post_nms_top_n:
             return joined

@@ -9,6 +9,7 @@ from paddle import Tensor
 
 from maskrcnn_edu.boxes import bbox2delta
 from maskrcnn_edu.matching import BACKGROUND, FOREGROUND, IGNORE, label_box, subsample_labels
+from maskrcnn_edu.rows import has_rows, join
 from maskrcnn_edu.structures import AnchorTargets, GroundTruth
 
 
@@ -71,12 +72,12 @@ class RPNTargetAssign:
 
 def _only_sampled(labels: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
     """Labels [A] in which every anchor that was not drawn is ignored."""
-    drawn = paddle.concat([foreground, background])
-    values = paddle.concat(
+    drawn = join([foreground, background])
+    values = join(
         [
             paddle.full(foreground.shape, FOREGROUND, dtype="int32"),
             paddle.full(background.shape, BACKGROUND, dtype="int32"),
         ]
     )
     nothing = paddle.full_like(labels, IGNORE)
-    return paddle.scatter(nothing, drawn, values) if drawn.shape[0] else nothing
+    return paddle.scatter(nothing, drawn, values) if has_rows(drawn) else nothing

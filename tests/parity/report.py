@@ -17,9 +17,9 @@ import pytest
 
 WHOLE = "whole_"
 HEADER = (
-    "| component | cases | failed | other answer by a rule | floats | integers | "
+    "| component | cases | failed | other answer by a rule | stage by stage | floats | integers | "
     "largest difference of floats |",
-    "|---|---:|---:|---:|---:|---:|---:|",
+    "|---|---:|---:|---:|---:|---:|---:|---:|",
 )
 
 
@@ -44,14 +44,15 @@ class Collector:
         failed = sum(c["failed"] for c in cases)
         # tied objects are a choice, not another answer
         mended = sum(bool(set(c["parity"]["rules"]) - {"ties"}) for c in cases)
+        parted = sum("parted" in c for c in cases)
         floats, integers = (
             sum(c.get("compared", {}).get(kind, 0) for c in cases)
             for kind in ("floats", "integers")
         )
         largest = max((c.get("largest", 0.0) for c in cases), default=0.0)
         return (
-            f"| {name} | {len(cases)} | {failed} | {mended} | {floats:,} | {integers:,} | "
-            f"{largest:.2g} |"
+            f"| {name} | {len(cases)} | {failed} | {mended} | {parted} | {floats:,} | "
+            f"{integers:,} | {largest:.2g} |"
         )
 
 

@@ -1,4 +1,12 @@
-"""Whole models with the weights of the formula, from the image to losses and masks."""
+"""Whole models with the weights of the formula, from the image to losses and masks.
+
+Convolutions round otherwise on another processor and in another version of Paddle. Nearly
+always that changes nothing but last bits. But stages decide (which of two boxes has the
+higher score, whether an overlap is above the threshold), and a decision that hangs on the
+last bits may fall otherwise; then everything after it is about other boxes. So a case
+that does not agree from end to end is asked again stage by stage: each stage is given what
+the peer's stage before it answered, and must answer what the peer's did.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +19,17 @@ import paddle.nn.functional as F
 import pytest
 import yaml
 
+from maskrcnn_edu.bbox.postprocess import boxes_in_image
 from maskrcnn_edu.config import build_model, parse_config
+from maskrcnn_edu.mask.postprocess import paste_mask
 from maskrcnn_edu.mask_rcnn import MaskRCNN
-from maskrcnn_edu.structures import Batch, PredictionStages, TrainingStages
+from maskrcnn_edu.structures import (
+    Batch,
+    Detections,
+    PredictionStages,
+    RPNOutput,
+    TrainingStages,
+)
 
 from .golden import NETWORK, Arrays, Case, whole_cases
 from .records import (
@@ -22,8 +38,10 @@ from .records import (
     ground_truths,
     label_score_box,
     load_formula,
+    proposals,
     tensor,
     to_maps,
+    to_rows,
 )
 
 INPUTS = "image im_shape scale_factor gt_bbox gt_class is_crowd"
@@ -75,7 +93,7 @@ def _prediction(case: Case, model: MaskRCNN) -> Arrays:
         stages: PredictionStages = model(batch_of(case, with_gt=False))
     hook.remove()
     found, rows = stages.detections, len(case.outputs.get("deltas", ()))
-    masks = np.concatenate([d.masks.numpy() for d in found])
+    masks = decided_masks(case, stages.mask_probs, [d.boxes for d in found], found)
     sizes = [f.shape[2:] for f in stages.features]
     return {
         "backbone_feats": [f.numpy()[:, ::EVERY] for f in backbone],
@@ -91,10 +109,35 @@ def _prediction(case: Case, model: MaskRCNN) -> Arrays:
         "mask_out": np.concatenate(arrays(stages.mask_probs)),
         "bbox_pred": label_score_box(found),
         "bbox_num": counts(found),
+        **packed(masks),
+    }
+
+
+def packed(masks: np.ndarray) -> Arrays:
+    """Masks [D, h, w] as the cases store them."""
+    return {
         "mask_pred_packbits": np.packbits(masks, axis=-1),
         "mask_pred_shape": np.array(masks.shape),
         "mask_pred_sum": masks.sum(axis=(1, 2)),
     }
+
+
+def decided_masks(case: Case, probs: list, boxes: list, found: list) -> np.ndarray:
+    """Our masks [sum D, h, w]; the peer's answer for pixels that the tolerance leaves open.
+
+    Those are the pixels whose probability is as near to the threshold as two network
+    outputs may be apart.
+    """
+    ours = np.concatenate([d.masks.numpy() for d in found])
+    shape = tuple(case.outputs["mask_pred_shape"])
+    if ours.shape != shape:
+        return ours
+    size = ours.shape[1:]
+    values = np.concatenate([paste_mask(p, b, *size).numpy() for p, b in zip(probs, boxes)])
+    peers = np.unpackbits(case.outputs["mask_pred_packbits"], axis=-1, count=shape[2]) > 0
+    is_open = np.abs(values - 0.5) <= NETWORK.atol
+    assert is_open.mean() < 1e-3, "that many pixels cannot be left open"
+    return np.where(is_open, peers, ours)
 
 
 def _training(case: Case, model: MaskRCNN) -> Arrays:
@@ -128,10 +171,115 @@ def _gradients(case: Case, model: MaskRCNN) -> Arrays:
     return {
         "grad_l2": np.array([np.sqrt((g * g).sum()) for g in exact]),
         "grad_sum": np.array([g.sum() for g in exact]),
+        "grad_l1": np.array([np.abs(g).sum() for g in exact]),
         **{f"grad/{name}": grads[name].numpy() for name in names},
     }
 
 
 @pytest.mark.parametrize("case", whole_cases(), ids=str)
 def test_whole_model(case, agree):
-    agree(case, model_of, NETWORK)
+    agree(case, model_of, NETWORK, stage_by_stage)
+
+
+# ---------------------------------------------------------------- stage by stage
+
+
+def stage_by_stage(case: Case) -> Arrays:
+    """Every stage's answer to what the peer's stage before it answered."""
+    model = model_from(json.dumps(case.params["config"]))
+    if "bbox_pred" not in case.outputs:
+        return _training_stages(case, model)
+    if "rois" not in case.outputs:  # only the end is stored
+        return model_of(case)
+    model.eval()
+    return _prediction(case, model) | _prediction_stages(case, model)
+
+
+@paddle.no_grad()
+def _prediction_stages(case: Case, model: MaskRCNN) -> Arrays:
+    batch, peer = batch_of(case, with_gt=False), case.outputs
+    features = model.features(batch.image)
+    rois = [proposals(r) for r in peer["rois"]]
+    bbox = model.bbox_head(model.bbox_head.roi_feature(features, [r.boxes for r in rois]))
+    found = peers_detections(peer["bbox"], peer["bbox_num_before"])
+    per_image = np.cumsum(peer["bbox_num_before"])[:-1]
+    in_image = peers_detections(peer["bbox_pred"], peer["bbox_num"])
+    masks = [
+        model.mask_post_process(tensor(m), d.boxes, *peer["mask_pred_shape"][1:].tolist()).numpy()
+        for m, d in zip(np.split(peer["mask_out"], per_image), in_image)
+    ]
+    return {
+        "rois": arrays([p.boxes for p in model.rpn_head.propose(peers_rpn(case, model), batch)]),
+        "deltas": bbox.deltas.flatten(1).numpy()[: len(peer["deltas"])],
+        "probs": F.softmax(bbox.scores).numpy(),
+        "bbox": label_score_box(_choose(model, bbox, rois, batch, peer)),
+        "mask_out": np.concatenate(arrays(model._mask_probs(features, found))),
+        "bbox_pred": _in_image(found, batch),
+        **packed(np.concatenate(masks)),
+    }
+
+
+def _choose(model, bbox, rois, batch, peer) -> list[Detections]:
+    """Decoding and suppression of the peer's RoIs and probabilities."""
+    probs = F.softmax(bbox.scores).numpy()
+    assert np.allclose(probs, peer["probs"], *NETWORK)
+    post, made, start = model.bbox_post_process, [], 0
+    for i, r in enumerate(rois):
+        part = slice(start, start + len(r))
+        scores = tensor(peer["probs"][part, :-1])
+        boxes = post.decode(bbox.deltas[part], r.boxes, batch.im_shape[i])
+        rows, labels = post.nms(boxes, scores)
+        made.append(Detections(boxes[rows, labels], labels, scores[rows, labels], rows))
+        start += len(r)
+    return made
+
+
+def _in_image(found: list[Detections], batch: Batch) -> np.ndarray:
+    """The detections in the image frame, packed."""
+    moved = [
+        Detections(boxes_in_image(d.boxes, *where), d.labels, d.scores, d.roi_index)
+        for d, *where in zip(found, batch.im_shape, batch.scale_factor)
+    ]
+    return label_score_box(moved)
+
+
+def _training_stages(case: Case, model: MaskRCNN) -> Arrays:
+    """The training step on the proposals that follow from the peer's scores and deltas.
+
+    They are those of the prediction of the same image: batch normalization is frozen.
+    """
+    sibling = next((c for c in case.siblings if "rpn_scores" in c.outputs), None)
+    if sibling is None:
+        return model_of(case)
+    propose, rpn = model.rpn_head.propose, peers_rpn(sibling, model)
+    model.rpn_head.propose = lambda _, batch: propose(rpn, batch)
+    try:
+        return model_of(case)
+    finally:
+        del model.rpn_head.propose
+
+
+def peers_rpn(case: Case, model: MaskRCNN) -> RPNOutput:
+    """What the peer's RPN said about all anchors."""
+    scores, deltas = case.outputs["rpn_scores"], case.outputs["rpn_deltas"]
+    anchors = model.rpn_head.anchor_generator([s.shape[2:] for s in scores])
+    return RPNOutput(
+        tensor(to_rows(scores, 1)[..., 0]),
+        tensor(to_rows(deltas, 4)),
+        paddle.concat(anchors),
+        [len(a) for a in anchors],
+    )
+
+
+def peers_detections(packed: np.ndarray, counts: np.ndarray) -> list[Detections]:
+    """Rows (label, score, box) [sum D, 6] -> the detections of every image."""
+    rows = np.split(packed, np.cumsum(counts)[:-1])
+    return [
+        Detections(
+            tensor(r[:, 2:]),
+            tensor(r[:, 0].astype(np.int64)),
+            tensor(r[:, 1]),
+            tensor(np.full(len(r), -1, np.int64)),
+        )
+        for r in rows
+    ]
