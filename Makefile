@@ -1,6 +1,7 @@
 # make demo   train, measure and show a model, from nothing
 # make test   run every test
 # make lab    open JupyterLab
+# make test-paddle26   every test, and the demo, with Paddle 2.6.2
 #
 # Everything is installed into .venv; PYTHON chooses the interpreter (3.10 or newer),
 # PADDLE=gpu installs the GPU build instead of the CPU build.
@@ -8,14 +9,15 @@
 PYTHON ?= python3
 PADDLE ?= cpu
 MINUTES ?= 4.75
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+CONSTRAINTS ?= constraints.txt
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS)
 SHAPES := data/shapes
-RUN := runs/demo
+RUN ?= runs/demo
 VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
 
-.PHONY: demo test lab clean
+.PHONY: demo test test-paddle26 lab clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) \
@@ -28,13 +30,21 @@ demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 test: $(VENV)/ready-tools
 	$(BIN)/pytest -q
 
+# The last 2.x: what `pip install paddlepaddle-gpu` gives; without a GPU it uses the CPU.
+test-paddle26:
+	mkdir -p runs
+	sed 's/^paddlepaddle==.*/paddlepaddle-gpu==2.6.2/; s/^numpy==.*/numpy==1.26.4/' \
+	  constraints.txt > runs/constraints-paddle26.txt
+	$(MAKE) test demo VENV=.venv-paddle26 PADDLE=gpu RUN=runs/demo-paddle26 \
+	  CONSTRAINTS=runs/constraints-paddle26.txt
+
 lab: $(VENV)/ready-tools
 	$(BIN)/jupyter lab notebooks
 
 clean:
 	rm -rf $(VENV) runs $(SHAPES)
 
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e ".[$(PADDLE)]"
 	touch $@

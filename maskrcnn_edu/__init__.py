@@ -6,6 +6,9 @@ imported from the file that explains it.
 
 import warnings as _warnings
 
+# Pillow first: Paddle 2.6.2 brings a zlib of its own, with which Pillow would crash
+import PIL.Image as _image
+
 _warnings.filterwarnings("ignore", message=".*ccache.*")  # nothing is compiled here
 
 from maskrcnn_edu.backbone import Res5Head, ResNet
