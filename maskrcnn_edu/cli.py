@@ -9,16 +9,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from maskrcnn_edu.config import load_config, make, shipped_configs
+from maskrcnn_edu.config import Config, load_config, make, shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.evaluate import Evaluation, evaluate, write_results
+from maskrcnn_edu.official import OFFICIAL, find_weights, official
 from maskrcnn_edu.parallel import best_process_count, process_group, rank
 from maskrcnn_edu.predict import find_photos, predict_photos
 from maskrcnn_edu.train import Budget, History, Step, train
 from maskrcnn_edu.viz.curves import draw_curves
-from maskrcnn_edu.weights import load_model
+from maskrcnn_edu.weights import Classes, load_model, read_classes
 
 EXAMPLES = """\
 examples:
@@ -65,16 +66,31 @@ def run_train(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     batch_size = make(config, Reader, ("TrainReader",)).batch_size
     budget = _budget(options, len(train_set) // batch_size, config.values.get("epoch", 12))
     processes = options.processes or best_process_count(batch_size)
+    pretrain = options.pretrain
+    if pretrain is None and options.weights is None:
+        pretrain = config.values.get("pretrain_weights")
+    if rank() == 0 and pretrain is not None:
+        _find_pretrained(pretrain)  # fetched once, before the other processes want it
     with process_group(processes, arguments):
         if rank() == 0:
             _describe(train_set, val_set, processes)
         with TrainingBar(budget, visible=rank() == 0) as bar:
             _, history = train(
-                config, train_set, val_set, options.out, budget, options.seed, options.weights, bar
-            )
+                config, train_set, val_set, options.out, budget, options.seed, options.weights,
+                on_step=bar, pretrain=pretrain, on_pretrained=bar.say,
+            )  # fmt: skip
     if rank() == 0:
         _finish_training(history, Path(options.out))
     return 0
+
+
+def _find_pretrained(source: str) -> None:
+    try:
+        find_weights(source)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}\nor start from random weights: --set pretrain_weights=null"
+        ) from error
 
 
 def _budget(options: argparse.Namespace, steps_per_epoch: int, epochs: int) -> Budget:
@@ -114,6 +130,11 @@ class TrainingBar:
     def __exit__(self, *problem) -> None:
         self.bar.close()
 
+    def say(self, message: object) -> None:
+        """Print without tearing the bar."""
+        if not self.bar.disable:
+            self.bar.write(str(message))
+
     def __call__(self, step: Step) -> None:
         """Show a step."""
         if self.bar.disable:
@@ -127,8 +148,10 @@ class TrainingBar:
 
 def run_eval(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """``eval``"""
-    model, config, classes = load_model(options.weights)
+    find_weights(options.weights)
     dataset = CocoDataset(options.json, options.images)
+    named = Classes(dataset.class_names, dataset.category_ids)
+    model, config, classes = load_model(options.weights, _own_config(options), named)
     if dataset.category_ids != classes.category_ids:
         there = dict(zip(dataset.category_ids, dataset.class_names))
         here = dict(zip(classes.category_ids, classes.names))
@@ -145,6 +168,18 @@ def run_eval(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     return 0
 
 
+def _own_config(options: argparse.Namespace) -> Config | None:
+    """The configuration that the options name for a file of weights."""
+    if options.config is None and not options.set:
+        return None
+    known = official(options.weights)
+    name = options.config or (known and known.config)
+    if name is None:
+        raise ValueError("--set changes a configuration: name it with --config")
+    changes = known.changes if known and not options.config else ()
+    return load_config(name, [*changes, *options.set])
+
+
 def summary(result: Evaluation) -> str:
     """The four numbers that are compared."""
     return (
@@ -156,7 +191,8 @@ def summary(result: Evaluation) -> str:
 def run_predict(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """``predict``"""
     photos = find_photos(options.photos)
-    model, config, classes = load_model(options.weights)
+    classes = read_classes(options.classes) if options.classes else None
+    model, config, classes = load_model(options.weights, _own_config(options), classes)
     with tqdm(total=len(photos), unit="photo") as bar:
         results = predict_photos(
             model,
@@ -205,13 +241,7 @@ def _add_train(commands) -> None:
     names = ", ".join(shipped_configs())
     command = commands.add_parser("train", help="train a model on a dataset in COCO format")
     command.add_argument("--config", required=True, help=f"a YAML file, or one of {names}")
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a value of the configuration, e.g. LearningRate.base_lr=0.0005",
-    )
+    _add_set(command)
     for split in ("train", "val"):
         command.add_argument(f"--{split}-json", required=True, help="COCO annotation file")
         command.add_argument(f"--{split}-images", required=True, help="folder of its pictures")
@@ -220,7 +250,13 @@ def _add_train(commands) -> None:
     length.add_argument("--steps", type=int, help="stop after so many steps")
     length.add_argument("--minutes", type=float, help="stop after so many minutes of training")
     command.add_argument("--seed", type=int, default=0, help="same seed, same losses")
-    command.add_argument("--weights", help="start from a trained folder or .safetensors file")
+    command.add_argument("--weights", help="start from a trained folder or file, all of it")
+    command.add_argument(
+        "--pretrain",
+        metavar="FILE|NAME",
+        help="start from what fits of a .pdparams or .safetensors file, or of a published one: "
+        f"{', '.join(OFFICIAL)} (default: the configuration's pretrain_weights)",
+    )
     command.add_argument(
         "--processes",
         type=int,
@@ -230,9 +266,33 @@ def _add_train(commands) -> None:
     command.set_defaults(run=run_train)
 
 
+def _add_set(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the configuration, e.g. LearningRate.base_lr=0.0005",
+    )
+
+
+def _add_weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--weights",
+        required=True,
+        metavar="FOLDER|FILE|NAME",
+        help="folder that `train` wrote, a .pdparams or .safetensors file, or a published one: "
+        + ", ".join(name for name, known in OFFICIAL.items() if known.config),
+    )
+    command.add_argument(
+        "--config", help="configuration of a file of weights (a published file's is known)"
+    )
+    _add_set(command)
+
+
 def _add_eval(commands) -> None:
     command = commands.add_parser("eval", help="measure a trained model's AP with pycocotools")
-    command.add_argument("--weights", required=True, help="folder that `train` wrote")
+    _add_weights(command)
     command.add_argument("--json", required=True, help="COCO annotation file")
     command.add_argument("--images", required=True, help="folder of its pictures")
     command.add_argument("--out", required=True, help="folder for bbox.json, segm.json, ap.txt")
@@ -242,7 +302,10 @@ def _add_eval(commands) -> None:
 def _add_predict(commands) -> None:
     command = commands.add_parser("predict", help="find the objects in photos")
     command.add_argument("photos", nargs="+", metavar="PHOTO|FOLDER", help="photos, or folders")
-    command.add_argument("--weights", required=True, help="folder that `train` wrote")
+    _add_weights(command)
+    command.add_argument(
+        "--classes", metavar="JSON", help="what a file's labels mean: any COCO annotation file"
+    )
     command.add_argument("--out", required=True, help="folder for overlays and results.json")
     command.add_argument(
         "--min-score", type=float, default=0.5, help="draw from this score up (default: 0.5)"

@@ -21,7 +21,7 @@ from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.optimizer import LearningRate, OptimizerBuilder
 from maskrcnn_edu.parallel import average_gradients, rank, same_everywhere, world_size
 from maskrcnn_edu.structures import Batch, TrainingStages
-from maskrcnn_edu.weights import Classes, load_weights, save_model
+from maskrcnn_edu.weights import Classes, Pretrained, load_pretrained, load_weights, save_model
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,8 @@ def train(
     seed: int = 0,
     weights: str | Path | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
+    pretrain: str | Path | None = None,
+    on_pretrained: Callable[[Pretrained], None] = lambda report: None,
 ) -> tuple[MaskRCNN, History]:
     """Train a model on a dataset, look at the validation images on the way, save it.
 
@@ -157,8 +159,11 @@ def train(
         budget: when to stop.
         seed: of weights, order, augmentation and sampling. The same seed on the same
             machine gives the same losses (if the budget is in steps).
-        weights: a folder or file to start from instead of random weights.
+        weights: a folder or file to start from; everything in it must fit.
         on_step: called after every step (progress bar, recorder).
+        pretrain: a file to take those weights from that fit (a pretrained backbone, a
+            model for other classes).
+        on_pretrained: called with what fitted, before the first step.
 
     Raises:
         ValueError: configuration and data do not fit, or a loss is not finite.
@@ -167,6 +172,8 @@ def train(
     out_dir.mkdir(parents=True, exist_ok=True)
     paddle.seed(seed)
     model = build_model(config)
+    if pretrain is not None:
+        on_pretrained(load_pretrained(model, pretrain))
     if weights is not None:
         load_weights(model, weights)
     paddle.seed(seed + rank())  # equal weights everywhere, but samples of its own for each process

@@ -1,8 +1,9 @@
-"""Weights on disk: a folder that holds everything a prediction needs.
+"""Weights on disk: folders of our own, and single files, PaddleDetection's among them.
 
-``model.safetensors`` the weights, ``config.yml`` the configuration they belong to,
-``classes.json`` the names and the annotation file's ids of the classes. None of the
-three can run code when it is read.
+A folder holds everything a prediction needs: ``model.safetensors`` the weights,
+``config.yml`` the configuration they belong to, ``classes.json`` the names and the
+annotation file's ids of the classes. None of the three can run code when it is read, and
+neither can a ``.pdparams`` file (see `maskrcnn_edu.pdparams`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import paddle
+from paddle import nn
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from maskrcnn_edu.config import Config, build_model, load_config
 from maskrcnn_edu.mask_rcnn import MaskRCNN
+from maskrcnn_edu.official import coco_classes, find_weights, official
+from maskrcnn_edu.pdparams import read_pdparams
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yml", "classes.json"
 
@@ -54,50 +58,209 @@ def save_model(folder: str | Path, model: MaskRCNN, config: Config, classes: Cla
     write_safely(folder / WEIGHTS, lambda p: save_file(arrays, p))
 
 
-def load_model(folder: str | Path) -> tuple[MaskRCNN, Config, Classes]:
-    """Read a folder that `save_model` wrote; the model is ready to predict.
+def load_model(
+    source: str | Path, config: Config | None = None, classes: Classes | None = None
+) -> tuple[MaskRCNN, Config, Classes]:
+    """Read a model that is ready to predict.
+
+    Args:
+        source: a folder that `save_model` wrote; or a ``.pdparams`` or ``.safetensors``
+            file, or the name of a published one.
+        config: the configuration of a file; a published one's is known.
+        classes: what a file's labels mean; COCO's classes if there are 80 of them, else
+            numbers.
 
     Raises:
-        ValueError: a file is missing, damaged, or does not fit the others.
+        ValueError: something is missing, damaged, or does not fit; the message lists what.
     """
-    folder = Path(folder)
+    path = find_weights(source)
+    if path.is_dir():
+        config, classes = _read_folder(path, config)
+    else:
+        config = config or _official_config(path)
+        classes = classes or default_classes(config.values.get("num_classes", 80))
+    model = build_model(config)
+    load_weights(model, path)
+    model.eval()
+    return model, config, classes
+
+
+def _read_folder(folder: Path, config: Config | None) -> tuple[Config, Classes]:
     for name in (CONFIG, CLASSES, WEIGHTS):
         if not (folder / name).is_file():
             raise ValueError(
                 f"{folder} has no {name}: give the folder that `maskrcnn-edu train --out` wrote"
             )
-    config = load_config(folder / CONFIG)
-    classes = Classes(**json.loads((folder / CLASSES).read_text(encoding="utf-8")))
-    model = build_model(config)
-    load_weights(model, folder)
-    model.eval()
-    return model, config, classes
+    if config is not None:
+        raise ValueError(f"{folder} has a configuration of its own; leave --config out")
+    content = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
+    return load_config(folder / CONFIG), Classes(**content)
 
 
-def load_weights(model: MaskRCNN, source: str | Path) -> None:
-    """Put stored weights into a model.
+def _official_config(path: Path) -> Config:
+    """The configuration of a published file, known by its name."""
+    known = official(path)
+    if known is None or known.config is None:
+        raise ValueError(
+            f"{path}: which configuration do these weights belong to? Name it: --config NAME|FILE"
+        )
+    return load_config(known.config, known.changes)
 
-    Args:
-        model: changed in place, and only if everything fits.
-        source: a folder of `save_model`, or a ``.safetensors`` file.
+
+def default_classes(count: int) -> Classes:
+    """What labels mean when nobody says it: COCO's classes if there are 80."""
+    if count == 80:
+        return Classes(*coco_classes())
+    return Classes([f"class {i}" for i in range(count)], list(range(1, count + 1)))
+
+
+def read_classes(path: str | Path) -> Classes:
+    """Classes from a ``classes.json`` or from an annotation file in COCO format.
 
     Raises:
-        ValueError: the file is missing or damaged, or lists which weights are missing,
-            unexpected, or of another shape.
+        ValueError: the file is neither.
     """
-    path = Path(source)
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "categories" in content:
+            rows = sorted((c["id"], c["name"]) for c in content["categories"])
+            return Classes([name for _, name in rows], [number for number, _ in rows])
+        return Classes(list(content["names"]), list(content["category_ids"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: neither a classes.json nor an annotation file with categories ({error!r})"
+        ) from error
+
+
+# ---------------------------------------------------------------- arrays into a model
+
+
+def read_arrays(source: str | Path) -> dict[str, np.ndarray]:
+    """The weights of a folder, a ``.safetensors`` file, a ``.pdparams`` file, or by name.
+
+    Raises:
+        ValueError: there is no such file, or it is damaged or of another kind.
+    """
+    path = _weights_file(source)
+    if path.suffix == ".pdparams":
+        return read_pdparams(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole .safetensors file: {error}") from error
+
+
+def _weights_file(source: str | Path) -> Path:
+    path = find_weights(source)
     path = path / WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise ValueError(f"there are no weights at {path}")
-    try:
-        arrays = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole .safetensors file: {error}") from error
-    expected = {k: list(v.shape) for k, v in model.state_dict().items()}
+    return path
+
+
+def load_weights(model: nn.Layer, source: str | Path) -> None:
+    """Put stored weights into a model; every weight must be there, and fit.
+
+    Args:
+        model: changed in place, and only if everything fits.
+        source: see `read_arrays`.
+
+    Raises:
+        ValueError: as `read_arrays`, or lists which weights are missing, unexpected, or of
+            another shape.
+    """
+    path = _weights_file(source)
+    arrays, expected = read_arrays(path), _shapes(model)
     problems = _differences(expected, {k: list(v.shape) for k, v in arrays.items()})
     if problems:
         raise ValueError(f"{path} does not fit the model:\n  " + "\n  ".join(problems))
-    model.set_state_dict({k: paddle.to_tensor(v) for k, v in arrays.items()})
+    model.set_state_dict(_tensors(arrays))
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Which weights of a model came from a file.
+
+    Attributes:
+        source: the file.
+        used: model's names that received stored weights.
+        missing: model's names that the file has nothing for.
+        misshapen: one line each for stored weights of another shape (another number of
+            classes, for instance).
+        unexpected: the file's names that the model has no place for.
+    """
+
+    source: str
+    used: list[str]
+    missing: list[str]
+    misshapen: list[str]
+    unexpected: list[str]
+
+    def __str__(self) -> str:
+        total = len(self.used) + len(self.missing) + len(self.misshapen)
+        lines = [f"{len(self.used)} of {total} weights from {self.source}"]
+        for title, names in (
+            ("not in the file, start at random", self.missing),
+            ("of another shape, start at random", self.misshapen),
+            ("in the file, but without a place", self.unexpected),
+        ):
+            if names:
+                shown = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
+                lines.append(f"  {len(names)} {title}: {shown}")
+        return "\n".join(lines)
+
+
+def load_pretrained(model: nn.Layer, source: str | Path) -> Pretrained:
+    """Put those stored weights into a model that fit it, whatever the others are.
+
+    A stored name counts as a model's if it is its end: ``res2.res2a...`` of a backbone
+    file is ``backbone.res2.res2a...`` of the model. A backbone's ``res5`` also goes to a
+    C4 model's box head.
+
+    Args:
+        model: changed in place.
+        source: see `read_arrays`.
+
+    Raises:
+        ValueError: as `read_arrays`, or nothing fits at all.
+    """
+    arrays, expected = read_arrays(source), _shapes(model)
+    stored_name = {key: _stored_name(key, arrays) for key in expected}
+    found = {key: name for key, name in stored_name.items() if name is not None}
+    fits = {k: arrays[name] for k, name in found.items() if list(arrays[name].shape) == expected[k]}
+    if not fits:
+        raise ValueError(f"{source}: none of its weights fits this model")
+    model.set_state_dict({**model.state_dict(), **_tensors(fits)})
+    return Pretrained(
+        str(source),
+        used=list(fits),
+        missing=[k for k in expected if k not in found],
+        misshapen=[
+            f"{k} {list(arrays[name].shape)} instead of {expected[k]}"
+            for k, name in found.items()
+            if k not in fits
+        ],
+        unexpected=sorted(set(arrays) - set(found.values())),
+    )
+
+
+def _stored_name(key: str, arrays: dict[str, np.ndarray]) -> str | None:
+    """The longest stored name that is the end of a model's name."""
+    words = key.split(".")
+    for start in range(len(words)):
+        end = ".".join(words[start:])
+        for name in (end, f"backbone.{end}") if words[start] == "res5" else (end,):
+            if name in arrays:
+                return name
+    return None
+
+
+def _shapes(model: nn.Layer) -> dict[str, list[int]]:
+    return {k: list(v.shape) for k, v in model.state_dict().items()}
+
+
+def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, paddle.Tensor]:
+    return {k: paddle.to_tensor(v) for k, v in arrays.items()}
 
 
 def _differences(expected: dict[str, list], found: dict[str, list]) -> list[str]:

@@ -120,7 +120,7 @@ def test_predict_draws_photos_of_any_kind(trained, shapes, tmp_path):
     [
         (["predict", "--weights", "nowhere", "--out", "x", "nothing.png"], "nothing.png"),
         (["eval", "--weights", "nowhere", "--json", "no.json", "--images", "x", "--out", "x"],
-         "nowhere has no config.yml"),
+         "there are no weights at nowhere"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line_without_traceback(arguments, words, capsys):

@@ -32,6 +32,9 @@ FLOORS = {
     "mask.head": 3,
     "mask.targets": 3,
     "mask.postprocess": 3,
+    "download": 1,
+    "pdparams": 1,
+    "official": 4,
     "data.coco": 2,
     "data.shapes": 2,
     "data.transforms": 2,
@@ -52,7 +55,7 @@ FLOORS = {
 """Where every module lives. A module may import what lives below it, and its own room."""
 
 ROOMS = ("rpn", "bbox", "mask", "data", "viz")
-OUTSIDE_THE_MODEL = ("data", "viz", "optimizer", "parallel")
+OUTSIDE_THE_MODEL = ("data", "viz", "optimizer", "parallel", "download", "pdparams", "official")
 MODEL = [m for m, n in FLOORS.items() if n <= 4 and m.split(".")[0] not in OUTSIDE_THE_MODEL]
 DRAWERS = {"matplotlib", "tqdm", "pycocotools"}
 LONGEST_FUNCTION = 40

@@ -46,7 +46,7 @@ def test_what_paddle_saves(tmp_path):
     want = {k: v.numpy() for k, v in layer.state_dict().items()}
     paddle.save(layer.state_dict(), str(tmp_path / "w.pdparams"))
     same(read_pdparams(tmp_path / "w.pdparams"), want)
-    paddle.save({k: v for k, v in layer.state_dict().items()}, str(tmp_path / "x.pdparams"))
+    paddle.save(dict(layer.state_dict().items()), str(tmp_path / "x.pdparams"))
     same(read_pdparams(tmp_path / "x.pdparams"), want)
 
 
