@@ -135,7 +135,7 @@ def clip_bbox(boxes: Tensor, im_shape: Tensor) -> Tensor:
     """Cut boxes [..., 4] off at the image's border; ``im_shape`` is [2] (height, width)."""
     if not has_rows(boxes):
         return boxes
-    limit = paddle.stack([im_shape[1], im_shape[0], im_shape[1], im_shape[0]])
+    limit = im_shape.flip(0).tile([2])  # width, height, width, height
     return paddle.maximum(paddle.minimum(boxes, limit), paddle.zeros_like(limit))
 
 

@@ -7,6 +7,7 @@ is expanded first. Names, shapes and numbers of the weights are those of `paddle
 
 from __future__ import annotations
 
+import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
@@ -28,4 +29,6 @@ class Conv2DTranspose(nn.Conv2DTranspose):
 
 
 def _add(x: Tensor, bias: Tensor) -> Tensor:
-    return x + bias.reshape([1, -1, 1, 1]).expand_as(x)
+    bias = bias.reshape([1, -1, 1, 1])
+    # a recorded program is optimized by what runs it, so there it stays simple
+    return x + bias.expand_as(x) if paddle.in_dynamic_mode() else x + bias

@@ -150,6 +150,5 @@ def boxes_in_image(boxes: Tensor, im_shape: Tensor, scale_factor: Tensor) -> Ten
     """
     if not has_rows(boxes):
         return boxes
-    y, x = scale_factor[0], scale_factor[1]
-    in_image = boxes / paddle.stack([x, y, x, y])
+    in_image = boxes / scale_factor.flip(0).tile([2])
     return clip_bbox(in_image, paddle.floor(im_shape / scale_factor + 0.5))
