@@ -8,6 +8,7 @@
 
 PYTHON ?= python3
 PADDLE ?= cpu
+EXTRAS ?= lab,test,onnx
 MINUTES ?= 4.75
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -35,7 +36,7 @@ test-paddle26:
 	mkdir -p runs
 	sed 's/^paddlepaddle==.*/paddlepaddle-gpu==2.6.2/; s/^numpy==.*/numpy==1.26.4/' \
 	  constraints.txt > runs/constraints-paddle26.txt
-	$(MAKE) test demo VENV=.venv-paddle26 PADDLE=gpu RUN=runs/demo-paddle26 \
+	$(MAKE) test demo VENV=.venv-paddle26 PADDLE=gpu EXTRAS=lab,test RUN=runs/demo-paddle26 \
 	  CONSTRAINTS=runs/constraints-paddle26.txt
 
 lab: $(VENV)/ready-tools
@@ -50,7 +51,7 @@ $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	touch $@
 
 $(VENV)/ready-tools: $(VENV)/ready
-	$(INSTALL) -e ".[$(PADDLE),lab,test]"
+	$(INSTALL) -e ".[$(PADDLE),$(EXTRAS)]"
 	touch $@
 
 $(SHAPES)/annotations/instances_val.json: | $(VENV)/ready

@@ -14,12 +14,20 @@ from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.evaluate import Evaluation, evaluate, write_results
+from maskrcnn_edu.export import export_onnx, export_paddle
 from maskrcnn_edu.official import OFFICIAL, find_weights, official
 from maskrcnn_edu.parallel import best_process_count, process_group, rank
+from maskrcnn_edu.pdparams import write_pdparams
 from maskrcnn_edu.predict import find_photos, predict_photos
 from maskrcnn_edu.train import Budget, History, Step, train
 from maskrcnn_edu.viz.curves import draw_curves
-from maskrcnn_edu.weights import Classes, load_model, read_classes
+from maskrcnn_edu.weights import (
+    Classes,
+    load_model,
+    read_classes,
+    write_meaning,
+    write_safely,
+)
 
 EXAMPLES = """\
 examples:
@@ -208,6 +216,28 @@ def run_predict(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     return 0
 
 
+FORMATS = ("paddle", "onnx", "pdparams")
+
+
+def run_export(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """``export``"""
+    classes = read_classes(options.classes) if options.classes else None
+    model, config, classes = load_model(options.weights, _own_config(options), classes)
+    wants_onnx = config.values.get("export_onnx", False)
+    formats = options.format or (["paddle", "onnx"] if wants_onnx else ["paddle"])
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if "paddle" in formats:
+        export_paddle(model, out)
+    if "onnx" in formats:
+        export_onnx(model, out)
+    if "pdparams" in formats:
+        write_safely(out / "model.pdparams", lambda path: write_pdparams(path, model.state_dict()))
+    write_meaning(out, config, classes)
+    print(f"{', '.join(sorted(p.name for p in out.glob('*')))} are in {out}")
+    return 0
+
+
 # ---------------------------------------------------------------- options
 
 
@@ -223,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_eval(commands)
     _add_predict(commands)
+    _add_export(commands)
     return parser
 
 
@@ -311,3 +342,23 @@ def _add_predict(commands) -> None:
         "--min-score", type=float, default=0.5, help="draw from this score up (default: 0.5)"
     )
     command.set_defaults(run=run_predict)
+
+
+def _add_export(commands) -> None:
+    command = commands.add_parser(
+        "export", help="write a model for Paddle Inference, ONNX or PaddleDetection"
+    )
+    _add_weights(command)
+    command.add_argument(
+        "--classes", metavar="JSON", help="what a file's labels mean: any COCO annotation file"
+    )
+    command.add_argument("--out", required=True, help="folder for the files")
+    command.add_argument(
+        "--format",
+        nargs="+",
+        choices=FORMATS,
+        help="paddle: a program for Paddle Inference; onnx: the same for ONNX (needs paddle2onnx); "
+        "pdparams: the weights as PaddleDetection reads them "
+        "(default: paddle, and onnx if the configuration says export_onnx: true)",
+    )
+    command.set_defaults(run=run_export)

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from maskrcnn_edu.backbone import Res5Head, ResNet
+from maskrcnn_edu.bbox.cot import COTBBoxHead, COTLoss
 from maskrcnn_edu.bbox.head import BBoxHead, TwoFCHead
 from maskrcnn_edu.bbox.postprocess import BBoxPostProcess, MultiClassNMS, RCNNBox
 from maskrcnn_edu.bbox.targets import BBoxAssigner
@@ -43,7 +44,7 @@ SECTIONS = {
         MaskRCNN, ResNet, Res5Head, FPN, RPNHead, AnchorGenerator, RPNTargetAssign,
         ProposalGenerator, RoIAlign, BBoxHead, TwoFCHead, BBoxAssigner, BBoxPostProcess, RCNNBox,
         MultiClassNMS, MaskHead, MaskFeat, MaskAssigner, MaskPostProcess, SmoothL1Loss, GIoULoss,
-        LearningRate, OptimizerBuilder,
+        COTLoss, LearningRate, OptimizerBuilder,
     )
 } | {"TrainReader": Reader, "EvalReader": Reader}  # fmt: skip
 
@@ -52,10 +53,16 @@ TOP_LEVEL = {
     "pretrain_weights": str | None,
     "num_classes": int,
     "assign_on_cpu": bool,
+    "mask_resolution": int,
+    "use_cot": bool,
+    "export_onnx": bool,
     "epoch": int,
 }
-SHARED = ("num_classes", "assign_on_cpu")
+SHARED = ("num_classes", "assign_on_cpu", "mask_resolution")
 """Top-level values that every class which has a parameter of that name receives."""
+
+SWITCHES = {BBoxHead: ("use_cot", COTBBoxHead)}
+"""A key (of the section or the top level) that puts another class in a class's place."""
 
 Key = tuple[str | int, ...]
 
@@ -242,7 +249,9 @@ def _check_top_level(config: Config) -> None:
 def _check_section(config: Config, cls: type, values: Any, key: Key) -> None:
     if not isinstance(values, dict):
         raise config.error(key, f"must be a section with keys of {cls.__name__}, got {values!r}")
-    hints = _parameters(cls)
+    hints = _parameters(_switched(config, cls, key))
+    if cls in SWITCHES:
+        hints[SWITCHES[cls][0]] = bool
     for word, value in values.items():
         here = (*key, word)
         if word == "name" and value == cls.__name__:
@@ -254,6 +263,14 @@ def _check_section(config: Config, cls: type, values: Any, key: Key) -> None:
             _check_section(config, nested, value, here)
         elif not nested and not _fits(value, hints[word]):
             raise config.error(here, f"must be {_name(hints[word])}, got {value!r}")
+
+
+def _switched(config: Config, cls: type, key: Key) -> type:
+    """The class that a section builds."""
+    if cls not in SWITCHES:
+        return cls
+    word, other = SWITCHES[cls]
+    return other if _at(config, key).get(word, config.values.get(word, False)) else cls
 
 
 def _ours(hint: Any) -> dict[str, type]:
@@ -455,7 +472,7 @@ def _build_bbox_head(config: Config, features: FPN | ResNet) -> BBoxHead:
         channels["resolution"] = extractor.resolution
     head = part(config, key, BBoxHead, "head", **channels)
     derived = {"head": head, "in_channel": head.out_channel, "roi_extractor": extractor}
-    return make(config, BBoxHead, key, **derived)
+    return make(config, _switched(config, BBoxHead, key), key, **derived)
 
 
 def _build_mask_head(config: Config, features: FPN | ResNet, bbox_head: BBoxHead) -> MaskHead:

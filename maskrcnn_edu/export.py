@@ -62,15 +62,15 @@ class InferenceProgram(nn.Layer):
         model, im_shape, scale_factor = self.model, im_shape[0], scale_factor[0]
         features = model.features(image)
         rois = _proposals(model, features, im_shape)
-        bbox = model.bbox_head(_roi_feature(model.bbox_head, features, _one_more(rois)))
-        bbox = BBoxOutput(bbox.scores[:-1], bbox.deltas[:-1])
+        bbox = model.bbox_head(_roi_feature(model.bbox_head, features, rois))
         boxes, labels, scores = _detections(model, bbox, rois, im_shape)
         probs = _mask_probs(model, features, boxes, labels)
         boxes = boxes_in_image(boxes, im_shape, scale_factor)
         size = paddle.floor(im_shape / scale_factor + 0.5).cast("int64")
         pasted = paste_mask(probs, boxes, size[0], size[1])
-        masks = pasted >= model.mask_post_process.binary_thresh
-        return boxes, labels, scores, masks.cast("uint8")
+        masks = (pasted >= model.mask_post_process.binary_thresh).cast("uint8")
+        found = paddle.arange(paddle.shape(labels)[0] - 1)  # all but the last
+        return tuple(paddle.gather(x, found) for x in (boxes, labels, scores, masks))
 
 
 # ---------------------------------------------------------------- proposals
@@ -118,10 +118,17 @@ def _level_proposals(
     # too small ones stay in the list, with a score that cannot win
     small = shorter < max(generator.min_size, SMALLEST_SIDE)
     scores = paddle.where(small, paddle.full_like(scores, NO_SCORE), scores)
+    boxes, scores = _and_none(boxes, 0.0), _and_none(scores, NO_SCORE)
     limit = generator.pre_nms_top_n if generator.topk_after_collect else generator.post_nms_top_n
     nms = MultiClassNMS(NO_SCORE, -1, limit, generator.nms_thresh, generator.eta)
     kept = _suppress(nms, boxes, scores.unsqueeze(0))
     return paddle.gather(boxes, kept), paddle.gather(scores, kept)
+
+
+def _and_none(rows: Tensor, value: float) -> Tensor:
+    """Rows [R, ...] and one that stands for nothing: most operators refuse an empty list."""
+    shape = [1, *rows.shape[1:]]
+    return paddle.concat([rows, paddle.full(shape, value, rows.dtype)])
 
 
 def _best(scores: Tensor, count: int) -> Tensor:
@@ -135,15 +142,13 @@ def _suppress(nms: MultiClassNMS, boxes: Tensor, scores: Tensor) -> Tensor:
 
     Args:
         nms: the thresholds.
-        boxes: [R, 4].
+        boxes: [R, 4], the last of them none (see `_and_none`).
         scores: [C, R]; a box takes part in those classes in which it has a score.
     """
-    none = paddle.full([scores.shape[0], 1], NO_SCORE)
-    scores = paddle.concat([scores, none], axis=1)  # for the box that is one more
     if nms.nms_top_k > 0:  # ONNX limits what comes out of suppression, not what goes in
         scores = _only_best(scores, nms.nms_top_k)
     _, index, _ = _C_ops.multiclass_nms3(
-        _one_more(boxes).unsqueeze(0),  # [1, R, 4]
+        boxes.unsqueeze(0),  # [1, R, 4]
         scores.unsqueeze(0),  # [1, C, R]
         None,
         nms.score_threshold,
@@ -154,7 +159,8 @@ def _suppress(nms: MultiClassNMS, boxes: Tensor, scores: Tensor) -> Tensor:
         nms.nms_eta,
         -1,  # no class is background
     )
-    kept = index.reshape([-1]).cast("int64")
+    none = paddle.shape(boxes)[0:1].cast("int64") - 1
+    kept = paddle.concat([index.reshape([-1]).cast("int64"), none])
     if nms.keep_top_k < 0:
         return kept
     best_class = paddle.gather(scores.max(axis=0), kept)
@@ -171,11 +177,6 @@ def _only_best(scores: Tensor, count: int) -> Tensor:
 # ---------------------------------------------------------------- RoIs
 
 
-def _one_more(boxes: Tensor) -> Tensor:
-    """Boxes [R, 4] and an empty one: not all operators of ONNX take a tensor without rows."""
-    return paddle.concat([boxes, paddle.zeros([1, 4])])
-
-
 def _roi_feature(head: nn.Layer, features: list[Tensor], boxes: Tensor) -> Tensor:
     """`BBoxHead.roi_feature` for the boxes [R, 4] of one image."""
     return head.head(_align(head.roi_extractor, features, boxes))
@@ -185,16 +186,19 @@ def _align(extractor: RoIAlign, features: list[Tensor], boxes: Tensor) -> Tensor
     """`RoIAlign.forward` for one image: [R, c, r, r]."""
     if len(features) == 1:
         return _align_level(extractor, features[0], boxes, extractor.spatial_scale[0])
-    level_of = _level_of(extractor, boxes)
+    count = paddle.shape(boxes)[0:1].cast("int64")
+    boxes = _and_none(boxes, 0.0)
+    level_of = _level_of(extractor, boxes[:-1])
     rows, parts = [], []
     for level in range(extractor.start_level, extractor.end_level + 1):
-        row = paddle.nonzero(level_of == level).flatten()
-        level_boxes = paddle.gather(boxes, row)
+        own = paddle.nonzero(level_of == level).flatten()
+        row = paddle.concat([own, count])  # the box that is none goes to every level
         scale = extractor.spatial_scale[level]
-        parts.append(_align_level(extractor, features[level], level_boxes, scale))
+        parts.append(_align_level(extractor, features[level], paddle.gather(boxes, row), scale))
         rows.append(row)
-    # the rows of all levels are a permutation: sorting them leads back
-    return paddle.gather(paddle.concat(parts), paddle.argsort(paddle.concat(rows)))
+    # sorting the rows of all levels leads back; those of the box that is none come last
+    order = paddle.argsort(paddle.concat(rows))
+    return paddle.gather(paddle.concat(parts), paddle.gather(order, paddle.arange(count)))
 
 
 def _level_of(extractor: RoIAlign, boxes: Tensor) -> Tensor:
@@ -224,21 +228,29 @@ def _align_level(extractor: RoIAlign, feat: Tensor, boxes: Tensor, scale: float)
 def _detections(
     model: MaskRCNN, bbox: BBoxOutput, rois: Tensor, im_shape: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes [D, 4] (input frame), labels [D] and scores [D]."""
+    """Boxes [D + 1, 4] (input frame), labels and scores; the last stands for nothing."""
     post = model.bbox_post_process
     classes, nms = post.num_classes, post.nms
     probs = F.softmax(bbox.scores)[:, :classes]  # [R, C]
+    is_real = nonempty_bbox(rois).cast("float32")
     decoded = delta2bbox(bbox.deltas, rois, post.decode.prior_box_var)  # [R, C or 1, 4]
-    found = paddle.nonzero(probs > nms.score_threshold)  # [k, 2]: RoI, class
+    found = paddle.nonzero(probs * is_real.unsqueeze(1) > nms.score_threshold)  # [k, 2]
+    found = _and_none(found, 0)
     rows, labels = found[:, 0], found[:, 1]
     column = labels if bbox.deltas.shape[1] > 1 else paddle.zeros_like(labels)
     boxes = clip_bbox(pick(decoded, rows, column), im_shape)
     scores = pick(probs, rows, labels)
+    is_none = paddle.arange(paddle.shape(rows)[0]) == paddle.shape(rows)[0] - 1
+    boxes = paddle.where(is_none.unsqueeze(1), paddle.zeros([1, 1]), boxes)
+    scores = paddle.where(is_none, paddle.full([1], NO_SCORE), scores)
     kept = _suppress(nms, boxes, _in_own_class(scores, labels, classes))
     order = paddle.argsort(paddle.gather(labels * paddle.shape(rois)[0].cast("int64") + rows, kept))
     kept = paddle.gather(kept, order)
-    kept = paddle.gather(kept, paddle.nonzero(nonempty_bbox(paddle.gather(boxes, kept))).flatten())
-    return (paddle.gather(x, kept) for x in (boxes, labels, scores))
+    # clipping may leave nothing of a box
+    filled = paddle.nonzero(nonempty_bbox(paddle.gather(boxes, kept))).flatten()
+    none = paddle.shape(boxes)[0:1].cast("int64") - 1
+    kept = paddle.concat([paddle.gather(kept, filled), none])
+    return paddle.gather(boxes, kept), paddle.gather(labels, kept), paddle.gather(scores, kept)
 
 
 def _in_own_class(scores: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -247,17 +259,14 @@ def _in_own_class(scores: Tensor, labels: Tensor, classes: int) -> Tensor:
     return paddle.where(own, scores.unsqueeze(0), paddle.full([1, 1], NO_SCORE))
 
 
-def _mask_probs(
-    model: MaskRCNN, features: list[Tensor], boxes: Tensor, labels: Tensor
-) -> Tensor:
-    """Mask probabilities [D, M, M]."""
+def _mask_probs(model: MaskRCNN, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+    """Mask probabilities [D + 1, M, M]."""
     head = model.mask_head
     if head.share_bbox_feat:
-        roi_feat = _roi_feature(model.bbox_head, features, _one_more(boxes))
+        roi_feat = _roi_feature(model.bbox_head, features, boxes)
     else:
-        roi_feat = _align(head.roi_extractor, features, _one_more(boxes))
-    labels = paddle.concat([labels, paddle.zeros([1], "int64")])
-    return head.get_prediction(head(roi_feat), labels)[:-1]
+        roi_feat = _align(head.roi_extractor, features, boxes)
+    return head.get_prediction(head(roi_feat), labels)
 
 
 # ---------------------------------------------------------------- files
@@ -268,7 +277,12 @@ def export_paddle(model: MaskRCNN, folder: str | Path) -> Path:
 
     Returns:
         The path without its endings (``.json`` and ``.pdiparams`` are written).
+
+    Raises:
+        ValueError: this is Paddle 2.
     """
+    if paddle.__version__.startswith("2."):
+        raise ValueError(f"export needs Paddle 3; this is {paddle.__version__}")
     path = Path(folder) / "model"
     path.parent.mkdir(parents=True, exist_ok=True)
     shapes = {"image": [1, 3, None, None], "im_shape": [1, 2], "scale_factor": [1, 2]}
@@ -282,12 +296,16 @@ def export_onnx(model: MaskRCNN, folder: str | Path) -> Path:
     """Write ``model.onnx`` (and the program that it was converted from).
 
     Raises:
-        ValueError: the package ``paddle2onnx`` is not installed.
+        ValueError: the package ``paddle2onnx`` is not installed, or the model uses adaptive
+            suppression, which ONNX does not have.
     """
     try:
         import paddle2onnx
     except ImportError as error:
         raise ValueError("ONNX needs a converter: pip install paddle2onnx onnxruntime") from error
+    eta = min(model.rpn_head.test_proposal.eta, model.bbox_post_process.nms.nms_eta)
+    if eta < 1:
+        raise ValueError(f"ONNX has no adaptive suppression (eta, nms_eta): use 1, not {eta}")
     path = export_paddle(model, folder)
     onnx = path.with_suffix(".onnx")
     paddle2onnx.export(
@@ -298,4 +316,19 @@ def export_onnx(model: MaskRCNN, folder: str | Path) -> Path:
         optimize_tool="None",
         verbose=False,
     )
+    _name_outputs(onnx)
     return onnx
+
+
+def _name_outputs(path: Path) -> None:
+    """Give the outputs their names; the converter numbers them."""
+    import onnx
+
+    program = onnx.load(path)
+    new_name = dict(zip((output.name for output in program.graph.output), OUTPUTS))
+    for output in program.graph.output:
+        output.name = new_name[output.name]
+    for node in program.graph.node:
+        node.output[:] = [new_name.get(name, name) for name in node.output]
+        node.input[:] = [new_name.get(name, name) for name in node.input]
+    onnx.save(program, path)

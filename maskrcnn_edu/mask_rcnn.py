@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor, nn
+from paddle.profiler import RecordEvent
 
 from maskrcnn_edu.backbone import ResNet
 from maskrcnn_edu.bbox.head import BBoxHead
@@ -19,10 +21,16 @@ from maskrcnn_edu.structures import (
     Detections,
     MaskTargets,
     PredictionStages,
+    Proposals,
     RoISamples,
     RPNOutput,
     TrainingStages,
 )
+
+
+def stage(name: str) -> RecordEvent:
+    """Names what is computed within a ``with`` block, for Paddle's profiler."""
+    return RecordEvent(f"MaskRCNN::{name}")
 
 
 class MaskRCNN(nn.Layer):
@@ -36,6 +44,8 @@ class MaskRCNN(nn.Layer):
         bbox_post_process: the box head's numbers to detections.
         mask_post_process: small masks to masks of the image.
         neck: features to a pyramid of features (FPN models); None for C4.
+        use_extra_data: also answer with the scores of all proposals, and where each
+            detection comes from (see `PredictionStages`).
 
     Source: He et al., Mask R-CNN, 2017; document, "MaskRCNN".
     """
@@ -49,6 +59,7 @@ class MaskRCNN(nn.Layer):
         bbox_post_process: BBoxPostProcess,
         mask_post_process: MaskPostProcess,
         neck: FPN | None = None,
+        use_extra_data: bool = False,
     ):
         super().__init__()
         self.backbone = backbone
@@ -58,6 +69,7 @@ class MaskRCNN(nn.Layer):
         self.mask_head = mask_head
         self.bbox_post_process = bbox_post_process
         self.mask_post_process = mask_post_process
+        self.use_extra_data = use_extra_data
 
     def forward(self, batch: Batch) -> TrainingStages | PredictionStages:
         """One training step's computations, or one prediction, with every intermediate.
@@ -67,30 +79,40 @@ class MaskRCNN(nn.Layer):
         answer is `PredictionStages`, and ``stages.detections`` what was found.
         """
         features = self.features(batch.image)
-        rpn = self.rpn_head(features)
+        with stage("rpn_head"):
+            rpn = self.rpn_head(features)
         return (self._train if self.training else self._predict)(batch, features, rpn)
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Image [N, 3, H, W] -> L feature maps [N, c, h, w]."""
-        features = self.backbone(image)
-        return features if self.neck is None else self.neck(features)
+        with stage("backbone"):
+            features = self.backbone(image)
+        if self.neck is None:
+            return features
+        with stage("neck"):
+            return self.neck(features)
 
     def _train(self, batch: Batch, features: list[Tensor], rpn: RPNOutput) -> TrainingStages:
-        anchor_targets = [self.rpn_head.rpn_target_assign(rpn.anchors, gt) for gt in batch.gt]
-        proposals = self.rpn_head.propose(rpn, batch)
-        samples = [self.bbox_head.bbox_assigner(p, gt) for p, gt in zip(proposals, batch.gt)]
-
-        roi_feat = self.bbox_head.roi_feature(features, [s.boxes for s in samples])
-        bbox = self.bbox_head(roi_feat)
-
-        mask_targets = [self.mask_head.mask_assigner(s, gt) for s, gt in zip(samples, batch.gt)]
-        mask_logits = self.mask_head(self._mask_feature(features, roi_feat, samples, mask_targets))
-
-        losses = {
-            **self.rpn_head.get_loss(rpn, anchor_targets),
-            **self.bbox_head.get_loss(bbox, samples),
-            **self.mask_head.get_loss(mask_logits, mask_targets),
-        }
+        with stage("rpn_target_assign"):
+            anchor_targets = [self.rpn_head.rpn_target_assign(rpn.anchors, gt) for gt in batch.gt]
+        with stage("proposals"):
+            proposals = self.rpn_head.propose(rpn, batch)
+        with stage("bbox_assigner"):
+            samples = [self.bbox_head.bbox_assigner(p, gt) for p, gt in zip(proposals, batch.gt)]
+        with stage("bbox_head"):
+            roi_feat = self.bbox_head.roi_feature(features, [s.boxes for s in samples])
+            bbox = self.bbox_head(roi_feat)
+        with stage("mask_assigner"):
+            mask_targets = [self.mask_head.mask_assigner(s, gt) for s, gt in zip(samples, batch.gt)]
+        with stage("mask_head"):
+            mask_feat = self._mask_feature(features, roi_feat, samples, mask_targets)
+            mask_logits = self.mask_head(mask_feat)
+        with stage("losses"):
+            losses = {
+                **self.rpn_head.get_loss(rpn, anchor_targets),
+                **self.bbox_head.get_loss(bbox, samples),
+                **self.mask_head.get_loss(mask_logits, mask_targets),
+            }
         return TrainingStages(
             batch, features, rpn, anchor_targets, proposals, samples, bbox, mask_targets,
             mask_logits, losses,
@@ -115,20 +137,36 @@ class MaskRCNN(nn.Layer):
 
     @paddle.no_grad()
     def _predict(self, batch: Batch, features: list[Tensor], rpn: RPNOutput) -> PredictionStages:
-        proposals = self.rpn_head.propose(rpn, batch)
-        bbox = self.bbox_head(self.bbox_head.roi_feature(features, [p.boxes for p in proposals]))
-        found = [
-            self.bbox_post_process(out, p, im_shape)
-            for out, p, im_shape in zip(_per_image(bbox, proposals), proposals, batch.im_shape)
-        ]
-        mask_probs = self._mask_probs(features, found)
-        detections = [
-            self._in_image(d, m, im_shape, scale)
-            for d, m, im_shape, scale in zip(found, mask_probs, batch.im_shape, batch.scale_factor)
-        ]
+        with stage("proposals"):
+            proposals = self.rpn_head.propose(rpn, batch)
+        with stage("bbox_head"):
+            roi_feat = self.bbox_head.roi_feature(features, [p.boxes for p in proposals])
+            bbox = self.bbox_head(roi_feat)
+        with stage("bbox_post_process"):
+            found = [
+                self.bbox_post_process(out, p, im_shape)
+                for out, p, im_shape in zip(_per_image(bbox, proposals), proposals, batch.im_shape)
+            ]
+        with stage("mask_head"):
+            mask_probs = self._mask_probs(features, found)
+        with stage("mask_post_process"):
+            places = zip(batch.im_shape, batch.scale_factor)
+            detections = [
+                self._in_image(d, m, *place) for d, m, place in zip(found, mask_probs, places)
+            ]
+        extra = self._extra_data(bbox, proposals, found) if self.use_extra_data else None
         return PredictionStages(
-            batch, features, rpn, proposals, bbox, found, mask_probs, detections
+            batch, features, rpn, proposals, bbox, found, mask_probs, detections, extra
         )
+
+    def _extra_data(
+        self, bbox: BBoxOutput, proposals: list[Proposals], found: list[Detections]
+    ) -> dict[str, Tensor]:
+        classes, rows, start = self.bbox_head.num_classes, [], 0
+        for p, d in zip(proposals, found):  # the proposals of all images lie in one tensor
+            rows.append((d.roi_index + start) * classes + d.labels)
+            start += len(p)
+        return {"scores": F.softmax(bbox.scores), "nms_keep_idx": join(rows)}
 
     def _mask_probs(self, features: list[Tensor], found: list[Detections]) -> list[Tensor]:
         """Mask probabilities [D, M, M] per image, at the final boxes."""

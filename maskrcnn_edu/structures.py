@@ -187,10 +187,13 @@ class BBoxOutput:
     Attributes:
         scores: [sum R, C + 1] logits, background last.
         deltas: [sum R, C, 4] regression per class ([sum R, 1, 4] if class-agnostic).
+        cot_scores: [sum R, old classes + 1] logits of the pretraining's classes, with
+            label co-tuning; else None.
     """
 
     scores: Tensor
     deltas: Tensor
+    cot_scores: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,8 @@ class TrainingStages:
         mask_targets: masks to draw for the foreground samples.
         mask_logits: [sum F, C, M, M], image after image.
         losses: ``loss_rpn_cls``, ``loss_rpn_reg``, ``loss_bbox_cls``,
-            ``loss_bbox_reg``, ``loss_mask``: scalars.
+            ``loss_bbox_reg``, ``loss_mask``: scalars (and ``loss_bbox_cls_cot`` with
+            label co-tuning).
     """
 
     batch: Batch
@@ -285,6 +289,10 @@ class PredictionStages:
         found: the detections before masks, input frame.
         mask_probs: [D, M, M] per image, the own class's probabilities.
         detections: the answer: boxes and masks in the image frame.
+        extra_data: with ``use_extra_data``, what the document's model adds to its answer:
+            ``scores`` [sum R, C + 1] probabilities of all proposals, and
+            ``nms_keep_idx`` [sum D] int64, where each detection comes from: row of
+            ``scores`` times C, plus class.
     """
 
     batch: Batch
@@ -295,3 +303,4 @@ class PredictionStages:
     found: list[Detections]
     mask_probs: list[Tensor]
     detections: list[Detections]
+    extra_data: dict[str, Tensor] | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import paddle
 
+from maskrcnn_edu.bbox.cot import COTBBoxHead, relation
 from maskrcnn_edu.config import Config, build_model, make
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.loader import BatchLoader
@@ -20,6 +21,7 @@ from maskrcnn_edu.evaluate import Evaluation, evaluate
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.optimizer import LearningRate, OptimizerBuilder
 from maskrcnn_edu.parallel import average_gradients, rank, same_everywhere, world_size
+from maskrcnn_edu.rows import join
 from maskrcnn_edu.structures import Batch, TrainingStages
 from maskrcnn_edu.weights import Classes, Pretrained, load_pretrained, load_weights, save_model
 
@@ -103,6 +105,26 @@ def train_steps(
         yield Step(step + 1, budget.progress(step + 1, seconds), seconds, images, rate, stages)
 
 
+RELATION_BATCHES = 100
+
+
+@paddle.no_grad()
+def learn_relation(model: MaskRCNN, loader: BatchLoader) -> paddle.Tensor:
+    """What the pretraining's classifier sees in the annotated boxes of the new classes.
+
+    Returns:
+        [C, old classes], for `COTBBoxHead.init_cot_head`.
+    """
+    model.eval()
+    scores, labels = [], []
+    for batch in itertools.islice(loader.epoch(0), RELATION_BATCHES):
+        boxes = [gt.boxes for gt in batch.gt]
+        roi_feat = model.bbox_head.roi_feature(model.features(batch.image), boxes)
+        scores.append(model.bbox_head(roi_feat).cot_scores)
+        labels += [gt.labels for gt in batch.gt]
+    return relation(join(scores), join(labels), model.bbox_head.num_classes)
+
+
 def _endless(loader: BatchLoader) -> Iterator[Batch]:
     """Epoch after epoch."""
     for epoch in itertools.count():
@@ -176,8 +198,11 @@ def train(
         on_pretrained(load_pretrained(model, pretrain))
     if weights is not None:
         load_weights(model, weights)
-    paddle.seed(seed + rank())  # equal weights everywhere, but samples of its own for each process
     reader = make(config, Reader, ("TrainReader",))
+    if isinstance(model.bbox_head, COTBBoxHead):
+        relationship = learn_relation(model, reader.loader(train_set, seed))
+        model.bbox_head.init_cot_head(relationship)
+    paddle.seed(seed + rank())  # equal weights everywhere, but samples of its own for each process
     loader = reader.loader(train_set, seed, rank(), world_size())
     steps = train_steps(model, config, loader, budget)
     if rank() > 0:  # process 0 measures, looks and saves for all

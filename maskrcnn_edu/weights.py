@@ -53,9 +53,14 @@ def save_model(folder: str | Path, model: MaskRCNN, config: Config, classes: Cla
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()}
+    write_meaning(folder, config, classes)
+    write_safely(folder / WEIGHTS, lambda p: save_file(arrays, p))
+
+
+def write_meaning(folder: Path, config: Config, classes: Classes) -> None:
+    """Write the configuration and the classes that weights belong to."""
     write_safely(folder / CONFIG, lambda p: p.write_text(config.to_yaml(), encoding="utf-8"))
     write_safely(folder / CLASSES, lambda p: p.write_text(json.dumps(asdict(classes), indent=1)))
-    write_safely(folder / WEIGHTS, lambda p: save_file(arrays, p))
 
 
 def load_model(

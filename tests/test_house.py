@@ -48,6 +48,7 @@ FLOORS = {
     "weights": 6,
     "evaluate": 6,
     "train": 7,
+    "export": 6,
     "predict": 7,
     "cli": 8,
     "__main__": 9,

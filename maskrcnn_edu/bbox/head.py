@@ -110,7 +110,7 @@ class BBoxHead(nn.Layer):
     def forward(self, roi_feat: Tensor) -> BBoxOutput:
         """The result of `roi_feature` -> scores and deltas of every RoI."""
         if self.with_pool:
-            roi_feat = on_rows(_average, roi_feat)
+            roi_feat = on_rows(average, roi_feat)
         return BBoxOutput(on_rows(self.bbox_score, roi_feat), on_rows(self._deltas, roi_feat))
 
     def _deltas(self, roi_feat: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class BBoxHead(nn.Layer):
         return delta2bbox(deltas, unit, self.bbox_weight)[:, 0]
 
 
-def _average(roi_feat: Tensor) -> Tensor:
+def average(roi_feat: Tensor) -> Tensor:
     """[R, c, r, r] -> [R, c]."""
     return roi_feat.mean(axis=[2, 3])
 
