@@ -448,6 +448,7 @@ def build_model(config: Config) -> MaskRCNN:
         make(config, BBoxPostProcess, post_key, decode=decode),
         part(config, TOP, MaskRCNN, "mask_post_process"),
         neck,
+        _at(config, TOP).get("use_extra_data", False),
     )
     _check_num_classes(config, model)
     return model

@@ -547,3 +547,13 @@ def test_an_impossible_learning_rate_is_named(section):
 
 def test_what_to_yaml_writes_is_plain_yaml():
     assert yaml.safe_load(parse_config(VALUES).to_yaml())["ResNet"]["depth"] == 50
+
+
+# ---- values shared by several sections -------------------------------------------
+
+
+def test_the_mask_resolution_may_stand_at_the_top(tiny_text):
+    text = tiny_text["c4"].replace("MaskAssigner: {mask_resolution: 8}\n", "")
+    assert build_model(parse_config(text + "mask_resolution: 8\n")).mask_head is not None
+    with pytest.raises(ConfigError, match="draws 8 cells, not 14"):
+        build_model(parse_config(text))

@@ -9,6 +9,7 @@ import pytest
 from maskrcnn_edu.config import load_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.shapes import write_shapes
+from maskrcnn_edu.pdparams import write_pdparams
 from maskrcnn_edu.train import Budget, train
 from maskrcnn_edu.weights import Classes, load_model, load_weights, save_model
 
@@ -111,3 +112,23 @@ def test_a_budget_is_steps_or_minutes():
     for wrong in ({}, {"steps": 1, "minutes": 1}, {"steps": -1}):
         with pytest.raises(ValueError, match="steps or minutes"):
             Budget(**wrong)
+
+
+def test_label_co_tuning_learns_its_relation_from_the_boxes(shapes, tmp_path):
+    overrides = [*SMALL, "use_cot=true", "BBoxHead.cot_classes=9"]
+    model, history = run(shapes, tmp_path, 1, overrides)
+    relationship = model.bbox_head.cot_relation
+    assert relationship.shape == [6, 9]
+    np.testing.assert_allclose(relationship.sum(axis=1).numpy(), 1, rtol=1e-5)
+    assert history.steps[0]["loss_bbox_cls_cot"] > 0
+
+
+def test_training_takes_what_fits_of_a_pretrained_file(shapes, tmp_path):
+    first, _ = run(shapes, tmp_path / "a", 1, SMALL)
+    write_pdparams(tmp_path / "w.pdparams", first.backbone.state_dict())
+    reports = []
+    run(
+        shapes, tmp_path / "b", 1, SMALL, pretrain=tmp_path / "w.pdparams",
+        on_pretrained=reports.append,
+    )  # fmt: skip
+    assert len(reports[0].used) == len(first.backbone.state_dict()) and reports[0].missing
