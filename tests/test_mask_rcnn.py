@@ -316,3 +316,16 @@ def test_the_model_keeps_nothing_between_calls(tiny, make_batch):
             np.testing.assert_allclose(one, two, atol=1e-6)
         for old, new in zip(weights, tiny.state_dict().values()):
             np.testing.assert_array_equal(old, new.numpy())
+
+
+@pytest.mark.parametrize("kind", ["c4", "fpn"])
+def test_a_single_class(build_tiny, tiny_text, make_batch, make_gt, kind):
+    model = build_tiny(tiny_text[kind].replace("num_classes: 3", "num_classes: 1"))
+    model.train()
+    stages = model(make_batch(1, gt=[make_gt([[4, 6, 40, 30], [20, 16, 52, 60]])]))
+    assert stages.bbox.scores.shape[1] == 2 and stages.mask_logits.shape[1] == 1
+    stages.loss.backward()
+    assert float(stages.losses["loss_mask"]) > 0
+    model.eval()
+    found = model(make_batch(1, with_gt=False)).detections[0]
+    assert len(found) and set(found.labels.tolist()) == {0}
