@@ -24,7 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def required():
     """name -> lowest version that pyproject.toml admits, of every dependency and extra."""
     lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    return dict(text.split(">=") for texts in lists for text in texts)
+    texts = (text.split(";")[0] for texts in lists for text in texts)  # without conditions
+    return dict(text.split(">=") for text in texts)
 
 
 def test_environment_yml_has_the_pins_of_constraints():
