@@ -265,7 +265,9 @@ def _shapes(model: nn.Layer) -> dict[str, list[int]]:
 
 
 def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, paddle.Tensor]:
-    return {k: paddle.to_tensor(v) for k, v in arrays.items()}
+    """Arrays as a model wants them; half-precision files are half as large, not half a model."""
+    full = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in arrays.items()}
+    return {k: paddle.to_tensor(v) for k, v in full.items()}
 
 
 def _differences(expected: dict[str, list], found: dict[str, list]) -> list[str]:
