@@ -50,7 +50,8 @@ def asks_a_driver_that_is_not_there():
     asks_a_driver_that_is_not_there(), reason="Paddle's profiler asks the CUDA driver"
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_the_profiler_sees_every_stage(tiny, make_batch, training, tmp_path):
+def test_the_profiler_sees_every_stage(tiny, make_batch, training, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Paddle leaves a log where it stands
     tiny.train() if training else tiny.eval()
     with profiler.Profiler(targets=[profiler.ProfilerTarget.CPU], timer_only=False) as seen:
         tiny(make_batch(with_gt=training))
