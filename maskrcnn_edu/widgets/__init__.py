@@ -1,0 +1,1 @@
+"""Controls to move: scrubbers through frames, and microscopes over single steps of the model."""
