@@ -1,0 +1,1 @@
+"""The notebooks' exercises, two each, and the checker that names a mistake."""

@@ -1,0 +1,102 @@
+"""Comparing what a learner's function returns with what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+LONGEST = 400  # characters of a value in a message
+
+
+def difference(value: Any, expected: Any, tolerance: float) -> str:
+    """Where two results differ first, in words; empty if they do not.
+
+    Lists, tuples, arrays and tensors of the same numbers count as equal. Words are
+    compared as they are.
+
+    Args:
+        value: what the learner's function returned: anything at all.
+        expected: numbers, words, arrays, or lists and dicts of them.
+        tolerance: how far a number may be off, absolute or as a share of it.
+    """
+    if isinstance(expected, Mapping):
+        return _first_of_mapping(value, expected, tolerance)
+    if _is_ragged(expected):
+        return _first_of_parts(value, expected, tolerance)
+    wanted = np.asarray(expected)
+    try:
+        given = np.asarray(value)
+        if given.dtype == object or (given.dtype.kind in "US") != (wanted.dtype.kind in "US"):
+            return f"yours is {shown(value)}, expected {shown(expected)}"
+        return _first_of_arrays(given, wanted, tolerance)
+    except Exception:  # whatever a learner's own object does
+        return f"yours is {shown(value)}, expected {shown(expected)}"
+
+
+def _is_ragged(expected: Any) -> bool:
+    """Whether this is a list whose parts do not make one array."""
+    if not isinstance(expected, (list, tuple)):
+        return False
+    return len({np.shape(part) for part in expected}) > 1
+
+
+def _first_of_mapping(value: Any, expected: Mapping, tolerance: float) -> str:
+    if not isinstance(value, Mapping):
+        return f"yours is {shown(value)}, expected a dict with {', '.join(map(str, expected))}"
+    if set(value) != set(expected):
+        return f"your keys are {shown(list(value))}, expected {shown(list(expected))}"
+    found = ((key, difference(value[key], expected[key], tolerance)) for key in expected)
+    return next((f"{key}: {text}" for key, text in found if text), "")
+
+
+def _first_of_parts(value: Any, expected: list | tuple, tolerance: float) -> str:
+    if not isinstance(value, (list, tuple)) or len(value) != len(expected):
+        return f"yours is {shown(value)}, expected {len(expected)} parts: {shown(expected)}"
+    found = (difference(v, e, tolerance) for v, e in zip(value, expected))
+    return next((f"part {i}: {text}" for i, text in enumerate(found) if text), "")
+
+
+def _first_of_arrays(given: np.ndarray, wanted: np.ndarray, tolerance: float) -> str:
+    if given.size == wanted.size == 0:
+        return ""
+    if given.shape != wanted.shape:
+        return (
+            f"yours is {shown(given)} of shape {list(given.shape)}, "
+            f"expected {shown(wanted)} of shape {list(wanted.shape)}"
+        )
+    if wanted.dtype.kind in "US":
+        same = given == wanted
+    else:
+        given, wanted = given.astype(np.float64), wanted.astype(np.float64)
+        same = np.isclose(given, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if same.all():
+        return ""
+    where = tuple(int(i) for i in np.argwhere(~same)[0])
+    place = f"at {list(where)} " if where else ""
+    return f"{place}yours is {shown(given[where])}, expected {shown(wanted[where])}"
+
+
+def shown(value: Any) -> str:
+    """A value on one line, rounded and not too long; never raises."""
+    try:
+        return _cut(_text(value))
+    except Exception:
+        return f"a {type(value).__name__}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k!r}: {_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    if hasattr(value, "numpy"):  # a tensor would print its device
+        value = value.numpy()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _text(value.tolist())
+    return f"{value:.5g}" if isinstance(value, float) else repr(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
