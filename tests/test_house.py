@@ -40,7 +40,7 @@ FLOORS = {
     "data.transforms": 2,
     "data.loader": 2,
     "data.reader": 3,
-    "viz.style": 2,
+    "viz.style": 1,
     "viz.curves": 2,
     "viz.detections": 2,
     "mask_rcnn": 4,
@@ -50,13 +50,55 @@ FLOORS = {
     "train": 7,
     "export": 6,
     "predict": 7,
+    "biography": 6,
+    "recorder": 8,
+    "classroom": 7,
+    "bugzoo": 7,
+    "widgets.microscope": 4,
+    "widgets.scrubber": 5,
+    "widgets.anchors": 5,
+    "widgets.roi_align": 5,
+    "widgets.mask_targets": 5,
+    "widgets.nms": 5,
+    "viz.facts": 1,
+    "viz.data": 2,
+    "viz.anchors": 2,
+    "viz.rpn": 2,
+    "viz.rois": 2,
+    "viz.roi_align": 2,
+    "viz.masks": 3,
+    "exercises.check": 8,
+    "exercises.compare": 7,
+    "exercises.exercise": 7,
+    "exercises.nb00_tour": 7,
+    "exercises.nb01_data": 7,
+    "exercises.nb02_anchors": 7,
+    "exercises.nb03_rpn": 7,
+    "exercises.nb04_bbox_assigner": 7,
+    "exercises.nb05_roi_align": 7,
+    "exercises.nb06_bbox_head": 7,
+    "exercises.nb07_mask_targets": 7,
+    "exercises.nb08_mask_head": 7,
+    "exercises.nb09_train": 7,
+    "exercises.nb10_evaluate": 7,
+    "exercises.nb11_your_own_photos": 7,
     "cli": 8,
     "__main__": 9,
 }
 """Where every module lives. A module may import what lives below it, and its own room."""
 
-ROOMS = ("rpn", "bbox", "mask", "data", "viz")
-OUTSIDE_THE_MODEL = ("data", "viz", "optimizer", "parallel", "download", "pdparams", "official")
+ROOMS = ("rpn", "bbox", "mask", "data", "viz", "widgets", "exercises")
+OUTSIDE_THE_MODEL = (
+    "data",
+    "viz",
+    "widgets",
+    "exercises",
+    "optimizer",
+    "parallel",
+    "download",
+    "pdparams",
+    "official",
+)
 MODEL = [m for m, n in FLOORS.items() if n <= 4 and m.split(".")[0] not in OUTSIDE_THE_MODEL]
 DRAWERS = {"matplotlib", "tqdm", "pycocotools"}
 LONGEST_FUNCTION = 40

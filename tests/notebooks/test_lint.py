@@ -1,0 +1,90 @@
+"""What every committed notebook must be: executed, quiet, portable, small, and whole."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+LARGEST = 1_500_000  # bytes
+
+FORBIDDEN = {
+    r"\binteract\(|interactive_output|clear_output|display_id|Output\(": "nbval cannot run it",
+    r"\.cuda\(|gpu:0|set_device": "the device is chosen by classroom.start()",
+    r";\s*$": "a trailing semicolon hides the value in JupyterLab, but not from nbval",
+    r"\btqdm\b": "a progress bar on stderr fails a strict run",
+}
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def content(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def code_cells(path):
+    return [c for c in content(path)["cells"] if c["cell_type"] == "code"]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def test_every_cell_was_executed_in_order(path):
+    counts = [c["execution_count"] for c in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_no_errors_warnings_or_traces_of_this_machine(path):
+    for cell in code_cells(path):
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", source(cell)
+            assert output.get("name") != "stderr", source(cell)
+            text = json.dumps({k: v for k, v in output.get("data", {}).items() if "png" not in k})
+            text += "".join(output.get("text", []))
+            assert not re.search(r"Place\(|/home/|/tmp/|/root/|site-packages|<\w+ at 0x", text)
+
+
+def test_nothing_that_does_not_survive_a_strict_run(path):
+    for cell in code_cells(path):
+        for pattern, why in FORBIDDEN.items():
+            assert not re.search(pattern, source(cell), re.MULTILINE), f"{why}: {source(cell)}"
+
+
+def test_it_begins_like_all_others(path):
+    first = source(code_cells(path)[0])
+    assert "%matplotlib inline" in first and "start()" in first
+    opening = "".join(content(path)["cells"][0]["source"])
+    assert opening.startswith("# ") and "document" in opening.lower()
+
+
+def test_its_parts(path):
+    text = "".join(source(c) for c in content(path)["cells"] if c["cell_type"] == "markdown")
+    for part in ("will be able to", "Exercise 1", "Exercise 2", "Something to change", "Read next"):
+        assert part.lower() in text.lower(), part
+
+
+def test_exercises_are_in_nbgraders_form(path):
+    solved = [source(c) for c in code_cells(path) if "### BEGIN SOLUTION" in source(c)]
+    assert len(solved) == 2
+    for text in solved:
+        assert text.index("### BEGIN SOLUTION") < text.index("### END SOLUTION")
+    checks = [c for c in code_cells(path) if "check(" in source(c)]
+    assert len(checks) >= 2
+
+
+def test_every_figure_is_followed_by_its_facts(path):
+    """nbval does not compare pictures, so numbers about them are printed."""
+    for cell in code_cells(path):
+        drawn = [o for o in cell["outputs"] if "image/png" in o.get("data", {})]
+        if drawn:
+            assert re.search(r"facts\(|extents\(|print\(|sweep\(", source(cell)), source(cell)
+
+
+def test_code_parses_and_the_file_is_small(path):
+    for cell in code_cells(path):
+        ast.parse(re.sub(r"^%.*$", "", source(cell), flags=re.MULTILINE))
+    assert path.stat().st_size < LARGEST
