@@ -1,0 +1,65 @@
+import numpy as np
+import paddle
+import pytest
+
+from maskrcnn_edu.roi_align import RoIAlign
+from maskrcnn_edu.viz.facts import extents, facts
+from maskrcnn_edu.viz.roi_align import draw_sampling_points, sampling_points
+
+FEATURE = np.random.default_rng(0).normal(size=[12, 16]).astype(np.float32)
+BOXES = {
+    "inside": [9.0, 6.5, 40.0, 33.0],
+    "beyond the border": [-14.0, -20.0, 30.0, 60.0],
+    "smaller than a pixel": [20.0, 20.0, 22.0, 21.0],
+}
+
+
+def read(feature, x, y):
+    """One bilinear value; centres of pixels at i + 0.5, written from the definition."""
+    height, width = feature.shape
+    if not (-0.5 <= x <= width + 0.5 and -0.5 <= y <= height + 0.5):
+        return 0.0
+    x, y = np.clip(x - 0.5, 0, width - 1), np.clip(y - 0.5, 0, height - 1)
+    weights_x = np.maximum(0, 1 - np.abs(x - np.arange(width)))
+    weights_y = np.maximum(0, 1 - np.abs(y - np.arange(height)))
+    return float(weights_y @ feature @ weights_x)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("ratio", [0, 2])
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+def test_reading_at_the_points_is_roi_align(box, ratio, aligned):
+    points = sampling_points(np.array(box), 3, ratio, 0.25, aligned)
+    by_hand = [[np.mean([read(FEATURE, *p) for p in cell]) for cell in row] for row in points]
+    layer = RoIAlign(3, 0.25, ratio, aligned=aligned)
+    theirs = layer([paddle.to_tensor(FEATURE)[None, None]], [paddle.to_tensor([box])])[0, 0]
+    assert np.allclose(by_hand, theirs.numpy(), atol=1e-5)
+
+
+def test_two_cells_by_pencil():
+    points = sampling_points(np.array([0.0, 0, 8, 8]), 2, 1, 0.5, aligned=True)
+    assert points.reshape(4, 2).tolist() == [[1, 1], [3, 1], [1, 3], [3, 3]]
+    shifted = sampling_points(np.array([0.0, 0, 8, 8]), 2, 1, 0.5, aligned=False)
+    assert (shifted - points == 0.5).all()
+
+
+def test_facts():
+    box = paddle.to_tensor(BOXES["inside"])
+    figure = draw_sampling_points(paddle.to_tensor(FEATURE), box, 3, 2, 0.25, True)
+    assert facts(figure) == {"box": 2, "cell": 9, "feature": 2, "sample": 36}
+    assert extents(figure, "box") == [[2.2, 1.6, 10, 8.2]] * 2
+    assert extents(figure, "cell")[0][:2] == [2.2, 1.6]
+
+
+def test_points_outside_are_told_apart():
+    box = np.array(BOXES["beyond the border"])
+    counts = facts(draw_sampling_points(FEATURE, box, 3, 2, 0.25, True))
+    assert counts["outside"] > 0 and counts["outside"] + counts["sample"] == 36
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_a_box_without_area(aligned):
+    box = np.array([8.0, 8, 8, 8])
+    counts = facts(draw_sampling_points(FEATURE, box, 2, 0, 0.25, aligned))
+    # unaligned, every side is at least one pixel; aligned, no feature pixel is touched
+    assert counts.get("sample", 0) == (0 if aligned else 4)
