@@ -1,6 +1,7 @@
 # make demo   train, measure and show a model, from nothing
 # make test   run every test
-# make lab    open JupyterLab
+# make lab    open JupyterLab at the start page
+# make notebooks   run all notebooks again and store what they show
 # make test-paddle26   every test, and the demo, with Paddle 2.6.2
 #
 # Everything is installed into .venv; PYTHON chooses the interpreter (3.10 or newer),
@@ -18,7 +19,7 @@ SHAPES := data/shapes
 RUN ?= runs/demo
 VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
 
-.PHONY: demo test test-paddle26 lab clean
+.PHONY: demo test test-paddle26 lab notebooks clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) \
@@ -30,6 +31,7 @@ demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 
 test: $(VENV)/ready-tools
 	$(BIN)/pytest -q
+	$(BIN)/pytest -q --nbval notebooks
 
 # The last 2.x: what `pip install paddlepaddle-gpu` gives; without a GPU it uses the CPU.
 test-paddle26:
@@ -40,7 +42,12 @@ test-paddle26:
 	  CONSTRAINTS=runs/constraints-paddle26.txt
 
 lab: $(VENV)/ready-tools
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks/start.ipynb
+
+# Run all notebooks again and store what they show; on the CPU, one thread, as the tests do.
+notebooks: $(VENV)/ready-tools
+	OMP_NUM_THREADS=1 MASKRCNN_EDU_DEVICE=cpu $(BIN)/jupyter nbconvert --to notebook \
+	  --execute --inplace notebooks/[0-9][0-9]_*.ipynb
 
 clean:
 	rm -rf $(VENV) runs $(SHAPES)

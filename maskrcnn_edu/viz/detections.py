@@ -8,10 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from maskrcnn_edu.structures import Detections
-from maskrcnn_edu.viz.style import canvas, colour
+from maskrcnn_edu.viz.style import canvas, colour, draw_box, draw_label
 
 MASK_OPACITY = 0.45
 
@@ -31,7 +30,7 @@ def draw_detections(
         min_score: leave out what is less certain.
 
     Returns:
-        A figure; one rectangle and one text for every detection shown.
+        A figure; one rectangle (kind ``detection``) and one text for every detection shown.
     """
     figure, axes = canvas(image)
     labels, scores = detections.labels.numpy(), detections.scores.numpy()
@@ -42,7 +41,8 @@ def draw_detections(
     boxes = detections.boxes.numpy()
     for i in shown:
         text = f"{class_names[labels[i]]} {scores[i]:.2f}"
-        _draw_box(axes, boxes[i], text, colour(labels[i]))
+        draw_box(axes, boxes[i], "detection", {"color": colour(labels[i]), "linewidth": 1.5})
+        draw_label(axes, boxes[i], text, colour(labels[i]))
     return figure
 
 
@@ -52,18 +52,4 @@ def _draw_masks(axes: Axes, masks: np.ndarray, colours: list[str]) -> None:
     layer = np.zeros([height, width, 4], np.float32)
     for mask, name in zip(masks, colours):
         layer[mask] = (*to_rgb(name), MASK_OPACITY)
-    axes.imshow(layer, extent=(0, width, height, 0), interpolation="nearest")
-
-
-def _draw_box(axes: Axes, box: np.ndarray, text: str, name: str) -> None:
-    x1, y1, x2, y2 = box
-    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=name, linewidth=1.5))
-    axes.text(
-        x1,
-        y1,
-        text,
-        fontsize=7,
-        verticalalignment="bottom" if y1 > 6 else "top",
-        clip_on=True,
-        bbox={"facecolor": name, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
-    )
+    axes.imshow(layer, extent=(0, width, height, 0), interpolation="nearest", gid="masks")
