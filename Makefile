@@ -42,6 +42,7 @@ test-paddle26:
 	  CONSTRAINTS=runs/constraints-paddle26.txt
 
 lab: $(VENV)/ready-tools
+	$(BIN)/jupyter trust notebooks/*.ipynb > /dev/null  # else JupyterLab stops the time machines
 	$(BIN)/jupyter lab notebooks/start.ipynb
 
 # Run all notebooks again and store what they show; on the CPU, one thread, as the tests do.

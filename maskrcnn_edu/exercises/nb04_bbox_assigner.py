@@ -19,7 +19,7 @@ def draw_sample(
     """Rows of the foreground and rows of the background to train on.
 
     `labels` [R] are classes, `background`, or -1 for "not trained on". Take
-    at most `number` rows, at most `fg_share` of the number foreground;
+    at most `number` rows, at most `fg_share` of the number foreground:
     background fills the rest. Take the first ones, not random ones.
     """
     foreground = np.flatnonzero((labels != background) & (labels != -1))
