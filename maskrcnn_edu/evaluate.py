@@ -106,12 +106,11 @@ def score(results: list[dict], json_file: str | Path, image_ids: Sequence[int]) 
     """pycocotools' verdict on results, over the given images (those without results too)."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(json_file))
-        found = _as_coco(truth, results)
     printed = io.StringIO()
     statistics = {}
     for kind in ("bbox", "segm"):
         with contextlib.redirect_stdout(io.StringIO()):
-            judge = COCOeval(truth, found, kind)
+            judge = COCOeval(truth, _as_coco(truth, only(results, kind)), kind)
             judge.params.imgIds = sorted(image_ids)
             judge.evaluate()
             judge.accumulate()
@@ -120,6 +119,16 @@ def score(results: list[dict], json_file: str | Path, image_ids: Sequence[int]) 
             judge.summarize()
         statistics[kind] = dict(zip(STATISTICS, map(float, judge.stats)))
     return Evaluation(statistics["bbox"], statistics["segm"], printed.getvalue(), results)
+
+
+def only(results: list[dict], kind: str) -> list[dict]:
+    """Results with boxes (``bbox``) or masks (``segm``) alone.
+
+    From results that have both, pycocotools takes the box's area for the mask's too, and
+    then counts a thin object as a large one (APs, APm, APl).
+    """
+    other = {"bbox": "segmentation", "segm": "bbox"}[kind]
+    return [{k: v for k, v in r.items() if k != other} for r in results]
 
 
 def _as_coco(truth: COCO, results: list[dict]) -> COCO:
@@ -136,8 +145,7 @@ def write_results(evaluation: Evaluation, folder: str | Path) -> None:
     """Write ``bbox.json``, ``segm.json`` (COCO's results format), ``ap.json``, ``ap.txt``."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    boxes = [{k: v for k, v in r.items() if k != "segmentation"} for r in evaluation.results]
-    masks = [{k: v for k, v in r.items() if k != "bbox"} for r in evaluation.results]
+    boxes, masks = only(evaluation.results, "bbox"), only(evaluation.results, "segm")
     ap = {"bbox": evaluation.bbox, "segm": evaluation.segm}
     for name, content in (("bbox", boxes), ("segm", masks), ("ap", ap)):
         indent = 1 if name == "ap" else None

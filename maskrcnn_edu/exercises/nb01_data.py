@@ -46,7 +46,7 @@ def scale_annotation(
 ) -> tuple:
     """A polygon and its box after the image was resized.
 
-    `polygon` is [x1, y1, x2, y2, ...], `bbox` COCO's [x, y, width, height].
+    `polygon` is [x1, y1, x2, y2, ...], `bbox` COCO's [x, y, width, height],
     both sizes are (height, width). Returns the polygon, in the same form, and
     the box as corners [x1, y1, x2, y2].
     """
