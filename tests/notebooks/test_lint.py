@@ -68,10 +68,13 @@ def test_its_parts(path):
 
 
 def test_exercises_are_in_nbgraders_form(path):
-    solved = [source(c) for c in code_cells(path) if "### BEGIN SOLUTION" in source(c)]
+    solved = [c for c in code_cells(path) if "### BEGIN SOLUTION" in source(c)]
     assert len(solved) == 2
-    for text in solved:
-        assert text.index("### BEGIN SOLUTION") < text.index("### END SOLUTION")
+    for cell in solved:
+        assert source(cell).index("### BEGIN SOLUTION") < source(cell).index("### END SOLUTION")
+        # nbgrader takes solutions out of cells that say so only
+        assert cell["metadata"]["nbgrader"]["solution"] is True
+    assert len({cell["metadata"]["nbgrader"]["grade_id"] for cell in solved}) == 2
     checks = [c for c in code_cells(path) if "check(" in source(c)]
     assert len(checks) >= 2
 
