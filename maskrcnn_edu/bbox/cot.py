@@ -11,7 +11,7 @@ from paddle import ParamAttr, Tensor, nn
 from paddle.nn.initializer import Normal
 
 from maskrcnn_edu.backbone import Res5Head
-from maskrcnn_edu.bbox.head import BBoxHead, TwoFCHead, average
+from maskrcnn_edu.bbox.head import BBoxHead, TwoFCHead
 from maskrcnn_edu.bbox.targets import BBoxAssigner
 from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.roi_align import RoIAlign
@@ -110,8 +110,7 @@ class COTBBoxHead(BBoxHead):
 
     def forward(self, roi_feat: Tensor) -> BBoxOutput:
         """The result of `roi_feature` -> scores of new and old classes, and deltas."""
-        if self.with_pool:
-            roi_feat = on_rows(average, roi_feat)
+        roi_feat = self.pooled(roi_feat)
         return BBoxOutput(
             on_rows(self.cot_bbox_score, roi_feat),
             on_rows(self._deltas, roi_feat),

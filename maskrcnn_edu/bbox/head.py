@@ -109,9 +109,12 @@ class BBoxHead(nn.Layer):
 
     def forward(self, roi_feat: Tensor) -> BBoxOutput:
         """The result of `roi_feature` -> scores and deltas of every RoI."""
-        if self.with_pool:
-            roi_feat = on_rows(average, roi_feat)
+        roi_feat = self.pooled(roi_feat)
         return BBoxOutput(on_rows(self.bbox_score, roi_feat), on_rows(self._deltas, roi_feat))
+
+    def pooled(self, roi_feat: Tensor) -> Tensor:
+        """What is classified, [sum R, in_channel]: with ``with_pool`` the mean of the cells."""
+        return on_rows(_average, roi_feat) if self.with_pool else roi_feat
 
     def _deltas(self, roi_feat: Tensor) -> Tensor:
         """[R, in_channel] -> [R, C, 4]."""
@@ -158,7 +161,7 @@ class BBoxHead(nn.Layer):
         return delta2bbox(deltas, unit, self.bbox_weight)[:, 0]
 
 
-def average(roi_feat: Tensor) -> Tensor:
+def _average(roi_feat: Tensor) -> Tensor:
     """[R, c, r, r] -> [R, c]."""
     return roi_feat.mean(axis=[2, 3])
 
