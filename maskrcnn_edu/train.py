@@ -59,6 +59,7 @@ class Step:
         images: images trained on so far.
         learning_rate: the rate of this step.
         stages: every intermediate of the step.
+        model: the model that is being trained.
     """
 
     step: int
@@ -67,6 +68,7 @@ class Step:
     images: int
     learning_rate: float
     stages: TrainingStages
+    model: MaskRCNN
 
     def losses(self) -> dict[str, float]:
         """The losses and their sum as numbers (waits for the device)."""
@@ -102,7 +104,8 @@ def train_steps(
         optimizer.clear_grad()
         seconds += time.perf_counter() - started
         images += len(batch) * world_size()
-        yield Step(step + 1, budget.progress(step + 1, seconds), seconds, images, rate, stages)
+        done = budget.progress(step + 1, seconds)
+        yield Step(step + 1, done, seconds, images, rate, stages, model)
 
 
 RELATION_BATCHES = 100

@@ -82,17 +82,24 @@ FLOORS = {
     "exercises.nb09_train": 7,
     "exercises.nb10_evaluate": 7,
     "exercises.nb11_your_own_photos": 7,
-    "cli": 8,
-    "__main__": 9,
+    "commands.options": 8,
+    "commands.data": 9,
+    "commands.train": 9,
+    "commands.evaluate": 9,
+    "commands.predict": 9,
+    "commands.export": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 """Where every module lives. A module may import what lives below it, and its own room."""
 
-ROOMS = ("rpn", "bbox", "mask", "data", "viz", "widgets", "exercises")
+ROOMS = ("rpn", "bbox", "mask", "data", "viz", "widgets", "exercises", "commands")
 OUTSIDE_THE_MODEL = (
     "data",
     "viz",
     "widgets",
     "exercises",
+    "commands",
     "optimizer",
     "parallel",
     "download",

@@ -1,0 +1,55 @@
+"""``maskrcnn-edu eval``"""
+
+from __future__ import annotations
+
+import argparse
+
+from tqdm import tqdm
+
+from maskrcnn_edu.commands.options import add_weights, own_config
+from maskrcnn_edu.config import make
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.evaluate import Evaluation, evaluate, write_results
+from maskrcnn_edu.official import find_weights
+from maskrcnn_edu.weights import Classes, load_model
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """The options of ``eval``."""
+    command = commands.add_parser("eval", help="measure a trained model's AP with pycocotools")
+    add_weights(command)
+    command.add_argument("--json", required=True, help="COCO annotation file")
+    command.add_argument("--images", required=True, help="folder of its pictures")
+    command.add_argument("--out", required=True, help="folder for bbox.json, segm.json, ap.txt")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """``eval``"""
+    find_weights(options.weights)
+    dataset = CocoDataset(options.json, options.images)
+    named = Classes(dataset.class_names, dataset.category_ids)
+    model, config, classes = load_model(options.weights, own_config(options), named)
+    if dataset.category_ids != classes.category_ids:
+        there = dict(zip(dataset.category_ids, dataset.class_names))
+        here = dict(zip(classes.category_ids, classes.names))
+        raise ValueError(
+            f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
+        )
+    reader = make(config, Reader, ("EvalReader",))
+    with tqdm(total=len(dataset), unit="image") as bar:
+        result = evaluate(model, dataset, reader, on_batch=bar.update)
+    write_results(result, options.out)
+    print(result.tables)
+    print(f"bbox.json, segm.json, ap.json and ap.txt are in {options.out}")
+    print(summary(result))
+    return 0
+
+
+def summary(result: Evaluation) -> str:
+    """The four numbers that are compared."""
+    return (
+        f"mask AP {result.segm['AP']:.3f}  mask AP50 {result.segm['AP50']:.3f}  "
+        f"box AP {result.bbox['AP']:.3f}  box AP50 {result.bbox['AP50']:.3f}"
+    )
