@@ -35,6 +35,7 @@ FLOORS = {
     "download": 1,
     "pdparams": 1,
     "official": 4,
+    "data.photo": 2,
     "data.coco": 2,
     "data.shapes": 2,
     "data.transforms": 2,

@@ -1,6 +1,7 @@
 """Files become batches: annotations, photos, transforms, and a drawn data set.
 
 coco.py        a COCO annotation file as a sequence of `Sample`
+photo.py       a photo of any kind as 8-bit RGB
 transforms.py  what happens to a sample between the file and the network
 loader.py      samples become a `Batch` of Paddle tensors
 shapes.py      a small data set in COCO format, drawn by a program

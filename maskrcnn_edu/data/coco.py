@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from ..structures import BitMask, GroundTruth, Polygons, Segmentation
+from .photo import read_image as read_image  # where it was looked for until now
 
 
 @dataclass(frozen=True)
@@ -67,54 +67,6 @@ def sample_from_array(rgb: np.ndarray, image_id: int = 0) -> Sample:
         raise ValueError(f"an image is [h, w, 3] uint8 RGB, not {rgb.dtype} {list(rgb.shape)}")
     ones = np.ones(2, np.float32)
     return Sample(rgb, image_id, np.array(rgb.shape[:2], np.float32), ones)
-
-
-def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a photo as 8-bit RGB, whatever its mode, turned upright as its EXIF data say.
-
-    Sixteen bits are scaled to eight, palettes and CMYK converted, transparency
-    ignored; floating point images are taken as 0 .. 255.
-
-    Args:
-        path: the file.
-        size: (height, width) that the annotations were made for. COCO annotates
-            the upright photo, some tools annotate it as stored: if only the
-            stored orientation has this size, it is not turned.
-
-    Returns:
-        [h, w, 3] uint8.
-
-    Raises:
-        OSError: the file is missing or no image; the message names it.
-        ValueError: the photo does not have ``size``; the message names both.
-    """
-    try:
-        with Image.open(path) as stored:
-            upright = ImageOps.exif_transpose(stored)
-            as_stored = size not in (None, upright.size[::-1]) and size == stored.size[::-1]
-            rgb = _to_rgb(stored if as_stored else upright)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such image; check the image folder") from None
-    except Exception as error:  # broken files make Pillow's decoders raise many kinds
-        raise OSError(f"{path}: cannot be read as an image ({error})") from error
-    if size is not None and rgb.shape[:2] != size:
-        raise ValueError(
-            f"{path}: the file is {rgb.shape[0]} high and {rgb.shape[1]} wide, the annotation "
-            f"file says {size[0]} and {size[1]}; the annotations would not fit"
-        )
-    return rgb
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float64)
-        if image.mode != "F":
-            values = values / 257  # 65535 -> 255; Pillow itself would cut off at 255
-        grey = np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode == "P":  # a palette may hold transparency, which has no place in RGB
-        image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
 
 
 @dataclass(frozen=True)
