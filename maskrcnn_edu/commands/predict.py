@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import warnings
+from pathlib import Path
 
 from tqdm import tqdm
 
 from maskrcnn_edu.commands.options import add_weights, own_config
+from maskrcnn_edu.data.photo import count_frames
 from maskrcnn_edu.predict import find_photos, predict_photos
+from maskrcnn_edu.structures import Detections
 from maskrcnn_edu.weights import load_model, read_classes
 
 
@@ -27,20 +32,73 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """``predict``"""
+    """``predict``: 0 if all photos could be read, 1 if some could not, 2 if none could."""
     photos = find_photos(options.photos)
     classes = read_classes(options.classes) if options.classes else None
     model, config, classes = load_model(options.weights, own_config(options), classes)
-    with tqdm(total=len(photos), unit="photo") as bar:
-        results = predict_photos(
-            model,
-            config,
-            classes,
-            photos,
-            options.out,
-            options.min_score,
-            on_photo=lambda photo, found: bar.update(),
-        )
+    with PhotoBar(len(photos)) as bar:
+        try:
+            results = predict_photos(
+                model, config, classes, photos, options.out, options.min_score,
+                on_photo=bar.done, on_problem=bar.failed,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            bar.say(
+                f"interrupted after {bar.count} of {len(photos)} photos; what was found until "
+                f"then is in {options.out}/results.json"
+            )
+            return 130
+    if bar.problems:
+        names = [photo.name for photo in bar.problems[:10]]
+        more = ", ..." if len(bar.problems) > 10 else ""
+        total = f"{len(bar.problems)} of {len(photos)} photos could not be read"
+        print(printable(f"{total}: {', '.join(names)}{more}"), file=sys.stderr)
+    if len(bar.problems) == len(photos):
+        return 2
     shown = sum(r["score"] >= options.min_score for r in results)
-    print(f"{shown} objects drawn; overlays and results.json are in {options.out}")
-    return 0
+    print(f"{shown} objects drawn; overlays, results.json and photos.json are in {options.out}")
+    return 1 if bar.problems else 0
+
+
+def printable(text: str) -> str:
+    """Text that any terminal takes: a file's name may hold bytes that are no letters."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+class PhotoBar:
+    """A progress bar over photos, that says what is wrong with some of them."""
+
+    def __init__(self, total: int):
+        self.bar = tqdm(total=total, unit="photo")
+        self.problems: list[Path] = []
+
+    def __enter__(self) -> PhotoBar:
+        return self
+
+    def __exit__(self, *problem) -> None:
+        self.bar.close()
+
+    @property
+    def count(self) -> int:
+        """Photos done so far, those that could not be read among them."""
+        return self.bar.n
+
+    def say(self, message: str) -> None:
+        """Print without tearing the bar."""
+        self.bar.write(printable(message), file=sys.stderr)
+
+    def done(self, photo: Path, found: Detections) -> None:
+        """One photo is done."""
+        with warnings.catch_warnings():  # about its size, which was no problem
+            warnings.simplefilter("ignore")
+            frames = count_frames(photo)
+        if frames > 1:
+            self.say(f"{photo}: has {frames} frames or pages; the first one was used")
+        self.bar.update()
+
+    def failed(self, photo: Path, problem: OSError) -> None:
+        """One photo cannot be read."""
+        self.problems.append(photo)
+        self.say(str(problem))
+        self.bar.update()
