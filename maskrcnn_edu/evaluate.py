@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,25 +56,31 @@ def evaluate(
         model: put into prediction mode for the time of the call.
         dataset: images with annotations.
         reader: the configuration's ``EvalReader``.
-        limit: only the first so many images, for a quick look.
+        limit: only the first so many images, for a quick look. Photos that cannot be read
+            are left out, with a warning for each.
         on_batch: called with the number of images done (for a progress bar).
     """
     results: list[dict] = []
-    image_ids: list[int] = []
+    image_ids: dict[int, None] = {}  # a set that keeps its order
     was_training = model.training
     model.eval()
     with paddle.no_grad():
         for batch in reader.loader(dataset).epoch(0):
             stages = model(batch)
             for image_id, found in zip(batch.image_id, stages.detections):
-                results += coco_results(image_id, found, dataset.category_ids)
-            image_ids += batch.image_id
+                if image_id not in image_ids:  # it may have taken the place of a broken photo
+                    results += coco_results(image_id, found, dataset.category_ids)
+                    image_ids[image_id] = None
             on_batch(len(batch))
             if limit is not None and len(image_ids) >= limit:
                 break
     if was_training:
         model.train()
-    return score(results, dataset.json_file, image_ids)
+    with tempfile.TemporaryDirectory() as folder:
+        # not the file itself, in which pycocotools would stumble over the smallest fault
+        truth = Path(folder) / "truth.json"
+        truth.write_text(json.dumps(dataset.truth()), encoding="utf-8")
+        return score(results, truth, list(image_ids))
 
 
 def coco_results(image_id: int, found: Detections, category_ids: Sequence[int]) -> list[dict]:

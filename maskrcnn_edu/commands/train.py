@@ -10,6 +10,7 @@ from tqdm import tqdm
 from maskrcnn_edu.commands.options import add_set
 from maskrcnn_edu.config import load_config, make, shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.problems import first_few
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.official import OFFICIAL, find_weights
 from maskrcnn_edu.parallel import best_process_count, process_group, rank
@@ -93,10 +94,8 @@ def _describe(train_set: CocoDataset, val_set: CocoDataset, processes: int) -> N
     names = ", ".join(train_set.class_names)
     print(f"{len(train_set)} training and {len(val_set)} validation images; classes: {names}")
     for dataset in (train_set, val_set):
-        for line in dataset.skipped[:5]:
-            print(f"  skipped: {line}")
-        if len(dataset.skipped) > 5:
-            print(f"  ... and {len(dataset.skipped) - 5} more")
+        if dataset.problems:
+            print(first_few(dataset.problems, str(dataset.json_file)))
     print(f"training in {processes} process{'es' if processes > 1 else ''}", flush=True)
 
 

@@ -61,6 +61,18 @@ def count_frames(path: str | Path) -> int:
         return 1
 
 
+def stored_size(path: str | Path) -> tuple[int, int] | None:
+    """(height, width) of the upright photo, from the head of the file; None if it has none."""
+    try:
+        _check_file(Path(path))
+        with Image.open(path) as stored:
+            width, height = stored.size
+            lies = stored.getexif().get(0x0112) in (5, 6, 7, 8)  # turned by a quarter
+            return (width, height) if lies else (height, width)
+    except Exception:  # whatever is wrong, `read_image` will say it
+        return None
+
+
 def _check_file(path: Path) -> None:
     """Whether it can be opened; a pipe would wait for ever."""
     status = path.stat()
