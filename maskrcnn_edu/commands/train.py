@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from tqdm import tqdm
 
+from maskrcnn_edu.checkpoint import Schedule
 from maskrcnn_edu.commands.options import add_set
 from maskrcnn_edu.config import load_config, make, shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.problems import first_few
 from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.journal import History, Interrupted, Saving
 from maskrcnn_edu.official import OFFICIAL, find_weights
 from maskrcnn_edu.parallel import best_process_count, process_group, rank
-from maskrcnn_edu.train import Budget, History, Step, train
+from maskrcnn_edu.precision import DTYPES, check_amp
+from maskrcnn_edu.stopping import StopRequest
+from maskrcnn_edu.train import Budget, Step, train
 from maskrcnn_edu.viz.curves import draw_curves
 
 
@@ -45,7 +50,36 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="share every batch among so many processes (default: one per CPU core, at most "
         "one for two images; 1 with a GPU)",
     )
+    command.add_argument(
+        "--amp", choices=list(DTYPES), help="mixed precision, on a GPU (default: float32)"
+    )
+    command.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="K",
+        help="average the gradients of K batches before each step (default: 1)",
+    )
+    _add_saving(command)
     command.set_defaults(run=run)
+
+
+def _add_saving(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--checkpoint-every",
+        default="2m",
+        metavar="N|Mm|0",
+        help="write a checkpoint after every N steps, or M minutes of training (default: 2m); "
+        "0: only when training is stopped with Ctrl-C or SIGTERM",
+    )
+    command.add_argument(
+        "--keep", type=int, default=3, metavar="N", help="checkpoints that stay (default: 3)"
+    )
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the newest checkpoint in --out, with the same options as before",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,24 +89,39 @@ def run(options: argparse.Namespace) -> int:
     classes = f"num_classes={train_set.num_classes}"  # the data decides, not the configuration
     config = load_config(options.config, [*options.set, classes])
     batch_size = make(config, Reader, ("TrainReader",)).batch_size
-    budget = _budget(options, len(train_set) // batch_size, config.values.get("epoch", 12))
+    images = batch_size * max(options.accumulate, 1)
+    budget = _budget(options, len(train_set) // images, config.values.get("epoch", 12))
+    check_amp(options.amp)
+    saving = Saving(Schedule.parse(options.checkpoint_every), options.keep, options.resume)
     processes = options.processes or best_process_count(batch_size)
     pretrain = options.pretrain
     if pretrain is None and options.weights is None:
         pretrain = config.values.get("pretrain_weights")
     if rank() == 0 and pretrain is not None:
         _find_pretrained(pretrain)  # fetched once, before the other processes want it
-    with process_group(processes, options.arguments):
+    with process_group(processes, options.arguments), StopRequest() as stop:
         if rank() == 0:
             _describe(train_set, val_set, processes)
-        with TrainingBar(budget, visible=rank() == 0) as bar:
-            _, history = train(
-                config, train_set, val_set, options.out, budget, options.seed, options.weights,
-                on_step=bar, pretrain=pretrain, on_pretrained=bar.say,
-            )  # fmt: skip
+        try:
+            with TrainingBar(budget, visible=rank() == 0) as bar:
+                _, history = train(
+                    config, train_set, val_set, options.out, budget, options.seed,
+                    options.weights, on_step=bar, pretrain=pretrain, on_pretrained=bar.say,
+                    saving=saving, stop=stop, on_message=bar.say, amp=options.amp,
+                    accumulate=options.accumulate,
+                )  # fmt: skip
+        except Interrupted as interrupted:
+            print(f"{interrupted}. Go on with: {_resume_command(options)}", flush=True)
+            return stop.exit_code
     if rank() == 0:
         _finish_training(history, Path(options.out))
     return 0
+
+
+def _resume_command(options: argparse.Namespace) -> str:
+    """What to type to go on: the same command, and ``--resume``."""
+    resume = [] if options.resume else ["--resume"]
+    return shlex.join(["maskrcnn-edu", *options.arguments, *resume])
 
 
 def _find_pretrained(source: str) -> None:
