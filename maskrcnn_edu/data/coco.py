@@ -7,19 +7,20 @@ and told in `CocoDataset.problems`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from ..structures import GroundTruth, Polygons, Segmentation
 from . import rle
-from .checks import Annotations, Object, clip_boxes, read_annotations
+from .checks import Annotations, clip_boxes, read_annotations
+from .clean import clean_content
 from .photo import read_image as read_image  # where it was looked for until now
 from .photo import stored_size
-from .problems import Problem
+from .problems import Problem, shown
 
 
 @dataclass(frozen=True)
@@ -127,30 +128,35 @@ class CocoDataset:
         """How many ``images``, ``categories`` and ``annotations`` the file lists."""
         return dict(self._found.counts)
 
-    def objects_per_class(self) -> dict[str, int]:
-        """How many objects of each class there are to train on, crowds included."""
-        used = [o.label for row in self._found.objects for o in row if not o.ignore]
+    def objects_per_class(self, without: Collection[int] = ()) -> dict[str, int]:
+        """How many objects of each class there are to train on, crowds included.
+
+        Args:
+            without: samples that do not count.
+        """
+        rows = [row for i, row in enumerate(self._found.objects) if i not in without]
+        used = [each.label for row in rows for each in row if not each.ignore]
         counts = np.bincount(np.array(used, np.int64), minlength=self.num_classes)
         return dict(zip(self.class_names, counts.tolist()))
 
     def truth(self) -> dict[str, Any]:
-        """What can be used of the file, in COCO's format and with every field filled in.
+        """The content of a COCO file that has no problems, for pycocotools."""
+        return clean_content(self._found)
 
-        pycocotools, which checks nothing, can read this whatever the file was like.
-        """
-        images, annotations = [], []
-        for photo, objects in zip(self._found.photos, self._found.objects):
-            images.append(
-                {"id": photo.id, "file_name": photo.file_name}
-                | {"height": photo.height, "width": photo.width}
-            )
-            for each in objects:
-                made = _as_coco(each, photo.height, photo.width)
-                category = self.category_ids[each.label]
-                ids = {"id": len(annotations) + 1, "image_id": photo.id, "category_id": category}
-                annotations.append(ids | made)
-        categories = [{"id": i, "name": name} for i, name in self._found.categories.items()]
-        return {"images": images, "annotations": annotations, "categories": categories}
+    def photo_problem(self, i: int) -> Problem | None:
+        """Read sample ``i``'s photo as `Decode` does; what is wrong with it, or None."""
+        try:
+            read_image(self.image_path(i), self._size(i))
+        except (OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError):
+                cure = "put the photo into the image folder"
+            elif isinstance(error, OSError):
+                cure = "replace the photo, or remove it from images"
+            else:
+                cure = "scale the annotations, or correct height and width"
+            what = str(error).removeprefix(f"{self.image_path(i)}: ").split("; check the")[0]
+            return Problem(shown(self.file_name(i)), None, what, cure)
+        return None
 
     def _size(self, i: int) -> tuple[int, int]:
         return self._found.photos[i].height, self._found.photos[i].width
@@ -164,17 +170,3 @@ def _segmentation(shape: Polygons | np.ndarray, height: int, width: int) -> Segm
     if isinstance(shape, list):
         return [part.copy() for part in shape]
     return rle.crop(rle.draw(shape, height, width))
-
-
-def _as_coco(each: Object, height: int, width: int) -> dict[str, Any]:
-    """An annotation without its ids."""
-    if isinstance(each.shape, list):
-        segmentation = [part.tolist() for part in each.shape]
-    else:
-        segmentation = {"size": [height, width], "counts": each.shape.tolist()}
-    area = each.area
-    if area is None:
-        runs = coco_mask.frPyObjects(segmentation, height, width)
-        area = float(coco_mask.area(coco_mask.merge(runs) if isinstance(runs, list) else runs))
-    made = {"bbox": list(each.bbox), "segmentation": segmentation, "area": area}
-    return made | {"iscrowd": int(each.is_crowd)}
