@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from maskrcnn_edu.commands import data, evaluate, export, predict, train
+from maskrcnn_edu.commands.left_out import photos_left_out_are_told
+from maskrcnn_edu.device import choose_device
 
 EXAMPLES = """\
 examples:
@@ -18,6 +20,8 @@ examples:
       --json data/shapes/annotations/instances_val.json --images data/shapes/val
   maskrcnn-edu predict --weights runs/shapes --out runs/shapes/photos data/shapes/val
 """
+WITHOUT_MODEL = ("data", "doctor")
+"""Commands that compute nothing on a device."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(arguments, argparse.Namespace(arguments=arguments))
     try:
-        return options.run(options)
+        if options.command not in WITHOUT_MODEL:
+            choose_device()
+        with photos_left_out_are_told():
+            return options.run(options)
     except (ValueError, OSError) as error:  # the input's fault: no traceback
         print(f"maskrcnn-edu: {error}", file=sys.stderr)
         return 2
@@ -41,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND"
+    )
     for command in (data, train, evaluate, predict, export):
         command.add(commands)
     return parser

@@ -101,6 +101,7 @@ FLOORS = {
     "exercises.nb10_evaluate": 7,
     "exercises.nb11_your_own_photos": 7,
     "commands.options": 8,
+    "commands.finetune": 8,
     "commands.data": 9,
     "commands.data_check": 8,
     "commands.data_get": 8,

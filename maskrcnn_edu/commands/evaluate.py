@@ -11,7 +11,9 @@ from maskrcnn_edu.config import make
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.evaluate import Evaluation, evaluate, write_results
+from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.official import find_weights
+from maskrcnn_edu.parallel import process_group, rank, world_size
 from maskrcnn_edu.weights import Classes, load_model
 
 
@@ -22,6 +24,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--json", required=True, help="COCO annotation file")
     command.add_argument("--images", required=True, help="folder of its pictures")
     command.add_argument("--out", required=True, help="folder for bbox.json, segm.json, ap.txt")
+    command.add_argument(
+        "--processes", type=int, default=1, help="share the images among so many processes"
+    )
     command.set_defaults(run=run)
 
 
@@ -38,13 +43,28 @@ def run(options: argparse.Namespace) -> int:
             f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
         )
     reader = make(config, Reader, ("EvalReader",))
-    with tqdm(total=len(dataset), unit="image") as bar:
-        result = evaluate(model, dataset, reader, on_batch=bar.update)
+    with process_group(options.processes, options.arguments):
+        result = _measure(model, dataset, reader)
+    if result is None:  # process 0 writes and prints for all
+        return 0
     write_results(result, options.out)
     print(result.tables)
+    if result.left_out:
+        print(f"{len(result.left_out)} images cannot be read and do not count: {result.left_out}")
     print(f"bbox.json, segm.json, ap.json and ap.txt are in {options.out}")
     print(summary(result))
     return 0
+
+
+def _measure(model: MaskRCNN, dataset: CocoDataset, reader: Reader) -> Evaluation | None:
+    """Evaluate with a progress bar; the other processes are about as far as this one."""
+    total = len(dataset)
+    with tqdm(total=total, unit="image", disable=rank() > 0) as bar:
+
+        def advance(images: int) -> None:
+            bar.update(min(images * world_size(), total - bar.n))
+
+        return evaluate(model, dataset, reader, on_batch=advance, shared=True)
 
 
 def summary(result: Evaluation) -> str:
