@@ -32,6 +32,9 @@ from .problems import Problem, Unusable, shown
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 10**9)
 """Pillow decodes no image with more."""
 
+SMALLEST_SIDE = 1e-3
+"""Pixels. A smaller box is a mistake, and could lose its area to rounding when it is resized."""
+
 LARGEST_ID = 2**53
 """Every JSON reader agrees on whole numbers up to here."""
 
@@ -398,7 +401,7 @@ def _bbox(
     elif not are_numbers(bbox) or len(bbox) != 4:
         raise Unusable(f"its bbox is {shown(bbox)}, not [x, y, w, h]", redraw)
     box = clip_boxes(np.array([bbox], np.float64), height, width)[0]
-    if (box[2:] <= box[:2]).any():
+    if (box[2:] - box[:2] < SMALLEST_SIDE).any():
         raise Unusable("its box has no area inside the image", redraw)
     if min(box[2], x2) <= max(box[0], x1) or min(box[3], y2) <= max(box[1], y1):
         raise Unusable("its segmentation has no area inside its box", redraw)

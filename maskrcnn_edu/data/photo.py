@@ -33,20 +33,32 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
     try:
         _check_file(Path(path))
         with Image.open(path) as stored:
+            if size is not None and stored.size not in (size, size[::-1]):
+                raise _wrong_size(path, stored.size[::-1], size)  # before it takes up memory
             stored.load()
             upright = _upright(stored)
             as_stored = size not in (None, upright.size[::-1]) and size == stored.size[::-1]
             rgb = _to_rgb(stored if as_stored else upright)
+    except _WrongSizeError:
+        raise
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such image; check the image folder") from None
     except Exception as error:  # broken files make Pillow's decoders raise many kinds
         raise OSError(f"{path}: cannot be read as an image ({_reason(error)})") from error
     if size is not None and rgb.shape[:2] != size:
-        raise ValueError(
-            f"{path}: the file is {rgb.shape[0]} high and {rgb.shape[1]} wide, the annotation "
-            f"file says {size[0]} and {size[1]}; the annotations would not fit"
-        )
+        raise _wrong_size(path, rgb.shape[:2], size)
     return rgb
+
+
+class _WrongSizeError(ValueError):
+    """The photo is not the one that was annotated."""
+
+
+def _wrong_size(path: str | Path, found: tuple[int, int], size: tuple[int, int]) -> ValueError:
+    return _WrongSizeError(
+        f"{path}: the file is {found[0]} high and {found[1]} wide, the annotation "
+        f"file says {size[0]} and {size[1]}; the annotations would not fit"
+    )
 
 
 def count_frames(path: str | Path) -> int:

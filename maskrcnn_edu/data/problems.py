@@ -61,7 +61,8 @@ def shown(value: object) -> str:
     """A value of a file as a message can hold it: short, and on one line."""
     if isinstance(value, str) and value.isprintable() and len(value) <= 80:
         return value
-    return reprlib.repr(value)
+    text = reprlib.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def first_few(problems: Sequence[Problem], name: str, few: int = 5) -> str:
