@@ -21,7 +21,7 @@ from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.evaluate import Evaluation, evaluate
 from maskrcnn_edu.journal import History, Run, Saving
 from maskrcnn_edu.mask_rcnn import MaskRCNN
-from maskrcnn_edu.optimizer import LearningRate, OptimizerBuilder
+from maskrcnn_edu.optimizer import LearningRate, OptimizerBuilder, freeze
 from maskrcnn_edu.parallel import (
     average_gradients,
     balanced_loss,
@@ -226,7 +226,7 @@ def train(
     on_pretrained: Callable[[Pretrained], None] = lambda report: None,
     saving: Saving = Saving(), stop: Callable[[], bool] = lambda: False,
     on_message: Callable[[str], None] = lambda message: None,
-    amp: str | None = None, accumulate: int = 1,
+    amp: str | None = None, accumulate: int = 1, frozen: Sequence[str] = (),
 ) -> tuple[MaskRCNN, History]:  # fmt: skip
     """Train a model on a dataset, look at the validation images on the way, save it.
 
@@ -247,6 +247,7 @@ def train(
         stop: asked before every step; True ends the training early.
         on_message: called with what there is to say about checkpoints.
         amp, accumulate: see `train_steps`; ``amp`` may also be in the configuration.
+        frozen: parts of the model that stay as they are, see `maskrcnn_edu.optimizer.freeze`.
 
     Raises:
         ValueError: configuration and data do not fit, ``saving.resume`` is asked for with
@@ -258,11 +259,14 @@ def train(
         raise ValueError(f"accumulate must be at least 1 batch, got {accumulate}")
     amp = check_amp(config.values.get("amp") if amp is None else amp)
     out_dir = Path(out_dir)
-    options = {"amp": amp, "accumulate": accumulate, "weights": weights or pretrain}
+    options = {"amp": amp, "accumulate": accumulate, "weights": weights or pretrain,
+               "frozen": ", ".join(frozen)}  # fmt: skip
     recipe = _recipe(config, train_set, val_set, budget, seed=seed, **options)
     run = Run(out_dir, recipe, saving, on_message)
     start = run.begin()
     model = _new_model(config, train_set, seed, weights, pretrain, on_pretrained)
+    if frozen:
+        on_message(f"frozen: {len(freeze(model, frozen))} of {len(model.state_dict())} weights")
     loader = make(config, Reader, ("TrainReader",)).loader(train_set, seed, rank(), world_size())
     watch = Watch(model, MOST_SKIPPED if amp == "fp16" else 0)
     steps = train_steps(model, config, loader, budget, seed, start, stop, watch, amp, accumulate)
@@ -310,7 +314,7 @@ def _new_model(
     paddle.seed(seed)
     model = build_model(config)
     if pretrain is not None:
-        on_pretrained(load_pretrained(model, pretrain))
+        on_pretrained(load_pretrained(model, pretrain, train_set.class_names))
     if weights is not None:
         load_weights(model, weights)
     if isinstance(model.bbox_head, COTBBoxHead):

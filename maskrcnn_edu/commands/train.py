@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maskrcnn_edu.checkpoint import Schedule
+from maskrcnn_edu.commands.finetune import add_finetuning, sized
 from maskrcnn_edu.commands.options import add_set
 from maskrcnn_edu.config import load_config, make, shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
@@ -40,10 +41,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--weights", help="start from a trained folder or file, all of it")
     command.add_argument(
         "--pretrain",
-        metavar="FILE|NAME",
-        help="start from what fits of a .pdparams or .safetensors file, or of a published one: "
+        metavar="FOLDER|FILE|NAME",
+        help="start from what fits of a folder that `train` wrote, of a .pdparams or .safetensors "
+        "file, or of a published one: "
         f"{', '.join(OFFICIAL)} (default: the configuration's pretrain_weights)",
     )
+    add_finetuning(command)
     command.add_argument(
         "--processes",
         type=int,
@@ -87,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
     train_set = CocoDataset(options.train_json, options.train_images)
     val_set = CocoDataset(options.val_json, options.val_images)
     classes = f"num_classes={train_set.num_classes}"  # the data decides, not the configuration
-    config = load_config(options.config, [*options.set, classes])
+    overrides = [*options.set, classes]
+    config, said = sized(options, load_config(options.config, overrides), overrides)
     batch_size = make(config, Reader, ("TrainReader",)).batch_size
     images = batch_size * max(options.accumulate, 1)
     budget = _budget(options, len(train_set) // images, config.values.get("epoch", 12))
@@ -102,13 +106,14 @@ def run(options: argparse.Namespace) -> int:
     with process_group(processes, options.arguments), StopRequest() as stop:
         if rank() == 0:
             _describe(train_set, val_set, processes)
+            print(said, end="\n" if said else "", flush=True)
         try:
             with TrainingBar(budget, visible=rank() == 0) as bar:
                 _, history = train(
                     config, train_set, val_set, options.out, budget, options.seed,
                     options.weights, on_step=bar, pretrain=pretrain, on_pretrained=bar.say,
                     saving=saving, stop=stop, on_message=bar.say, amp=options.amp,
-                    accumulate=options.accumulate,
+                    accumulate=options.accumulate, frozen=options.freeze,
                 )  # fmt: skip
         except Interrupted as interrupted:
             print(f"{interrupted}. Go on with: {_resume_command(options)}", flush=True)
