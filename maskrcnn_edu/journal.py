@@ -55,8 +55,10 @@ class History:
                 f"{path} has {there} bytes, but {length} when the checkpoint was written. Put it "
                 f"back, or delete the checkpoints to begin anew"
             )
-        os.truncate(path, length)
         history = cls(path)
+        if there == 0:
+            return history
+        os.truncate(path, length)
         for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
             (history.steps if line["kind"] == "train" else history.evaluations).append(line)
         return history
