@@ -22,10 +22,11 @@ from maskrcnn_edu.data.photo import read_image
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.transforms import Decode, apply_transforms
 from maskrcnn_edu.evaluate import coco_results
+from maskrcnn_edu.files import write_safely
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.overlay import Overlay
 from maskrcnn_edu.structures import Batch, Detections, PredictionStages
-from maskrcnn_edu.weights import Classes, write_safely
+from maskrcnn_edu.weights import Classes
 
 PHOTO_ENDINGS = (
     ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".heic",
@@ -202,7 +203,8 @@ def predict_photos(
                 continue
             overlay = Overlay(image, min_score)
             found, own = _predict_photo(model, config, classes, image, record, overlay)
-            overlay.draw(classes.names).savefig(out_dir / name, dpi=120)
+            draw = overlay.draw(classes.names).savefig
+            write_safely(out_dir / name, lambda p, draw=draw: draw(p, dpi=120, format="png"))
             height, width = image.shape[:2]
             record |= {"height": height, "width": width, "overlay": name, "found": len(found)}
             record["problem"] = None
