@@ -27,15 +27,18 @@ MOST_SKIPPED = 20
 class NotFiniteError(ValueError):
     """A loss or a gradient is NaN or infinite.
 
-    Attributes:
+    Args:
         step: the number of the step, from 1.
-        stages: what the step computed, for the batch that is to blame.
+        losses: of the batch that is to blame.
+        stages: what was computed of it.
         model: the model, with the step's gradients if they are still there.
     """
 
-    def __init__(self, step: int, stages: TrainingStages, model: nn.Layer):
+    def __init__(
+        self, step: int, losses: dict[str, Tensor], stages: TrainingStages, model: nn.Layer
+    ):
         self.step, self.stages, self.model = step, stages, model
-        terms = {name: float(value) for name, value in stages.losses.items()}
+        terms = {name: float(value) for name, value in losses.items()}
         total = ", ".join(f"{k} {v:g}" for k, v in {"loss": sum(terms.values()), **terms}.items())
         what = "a gradient" if all(map(math.isfinite, terms.values())) else "the loss"
         super().__init__(
@@ -108,14 +111,14 @@ class Watch:
             return
         self.bad_in_a_row += 1
         if self.bad_in_a_row > self.tolerated:
-            raise NotFiniteError(judged.step, self._culprit(judged), self.model)
+            raise NotFiniteError(judged.step, *self._culprit(judged), self.model)
 
-    def _culprit(self, judged: _Judged) -> TrainingStages:
+    def _culprit(self, judged: _Judged) -> tuple[dict[str, Tensor], TrainingStages]:
         """The first batch with a loss that is not finite; the last one if all losses are."""
         for batch, losses in zip(judged.batches[:-1], judged.losses):
             if not all(math.isfinite(float(v)) for v in losses.values()):
-                return self.model(batch)  # only the last batch's stages were kept
-        return judged.stages
+                return losses, self.model(batch)  # only the last batch's stages were kept
+        return judged.losses[-1], judged.stages
 
 
 @paddle.no_grad()

@@ -119,8 +119,9 @@ class RPNHead(nn.Layer):
 def _join_levels(maps: list[Tensor], per_anchor: int) -> Tensor:
     """L maps [N, K * per_anchor, h, w] -> [N, A, per_anchor]; row i belongs to anchor i."""
     # channels last, because anchors are ordered by row, column, anchor of the cell
-    rows = [m.transpose([0, 2, 3, 1]).reshape([m.shape[0], -1, per_anchor]) for m in maps]
-    return full_precision(paddle.concat(rows, axis=1))
+    last = [full_precision(m).transpose([0, 2, 3, 1]) for m in maps]
+    rows = [m.reshape([m.shape[0], -1, per_anchor]) for m in last]
+    return paddle.concat(rows, axis=1)
 
 
 def _small_weights() -> ParamAttr:
