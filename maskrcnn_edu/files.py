@@ -25,8 +25,10 @@ def write_safely(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         _flush(temporary)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as problem:
         temporary.unlink(missing_ok=True)
+        if isinstance(problem, OSError) and problem.filename is None:
+            problem.filename = str(path)  # "no space left" where?
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened, nor need it be
         _flush(path.parent)

@@ -1,5 +1,6 @@
 """Photos of every kind, whole and broken, through a tiny model."""
 
+import errno
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import paddle
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 from pycocotools import mask as rle
 
@@ -298,6 +300,23 @@ def test_an_interruption_loses_nothing_that_was_found(tiny, tmp_path):
     assert read(tmp_path / "out", "results.json") == whole
     assert read(tmp_path / "out", "photos.json")[:2] == read(tmp_path / "whole", "photos.json")
     assert "ended before" in read(tmp_path / "out", "photos.json")[2]["problem"]
+
+
+def test_a_full_disk_names_the_file_and_loses_nothing(tiny, tmp_path, monkeypatch):
+    photos = [save(tmp_path / f"{i}.png", seed=i) for i in range(2)]
+    real = Figure.savefig
+
+    def full(figure, path, **options):
+        if path.name.startswith("1_found.png"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*1_found.png"):
+        predict_photos(*tiny, THREE, photos, tmp_path / "out")
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {"0_found.png", "results.json", "photos.json"}
+    assert {r["image_id"] for r in read(tmp_path / "out", "results.json")} == {0}
 
 
 @pytest.mark.parametrize(
