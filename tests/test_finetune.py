@@ -1,14 +1,18 @@
 """Training goes on from other weights: for other classes, in parts, in other batches."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from maskrcnn_edu.checkpoint import Schedule
 from maskrcnn_edu.cli import main
 from maskrcnn_edu.config import load_config, parse_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.shapes import write_shapes
+from maskrcnn_edu.journal import Interrupted, Saving
 from maskrcnn_edu.official import coco_classes
 from maskrcnn_edu.train import Budget, train
 from maskrcnn_edu.weights import (
@@ -148,6 +152,24 @@ def test_frozen_parts_come_out_of_training_bit_for_bit(shapes, tmp_path):
     assert same == {n for n in old if n.startswith(("backbone.", "neck.", "rpn_head.rpn_feat."))}
     assert any(name.endswith("_mean") for name in same)
     assert f"frozen: {len(same)} of {len(old)} weights" in said
+
+
+def test_a_frozen_run_goes_on_frozen_or_not_at_all(shapes, tmp_path):
+    def train_for(seen, **options):
+        return run(
+            shapes, tmp_path / "run", 6, frozen=["backbone"],
+            on_step=lambda step: seen.append(step.losses()), **options,
+        )  # fmt: skip
+
+    saving, whole, first, second = Saving(Schedule(steps=2)), [], [], []
+    train_for(whole, saving=saving)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(Interrupted):
+        train_for(first, saving=saving, stop=lambda: len(first) == 3)
+    with pytest.raises(ValueError, match="frozen"):
+        run(shapes, tmp_path / "run", 6, saving=replace(saving, resume=True))
+    train_for(second, saving=replace(saving, resume=True))
+    assert first + second == whole and len(second) == 3
 
 
 def test_a_part_that_is_not_there_is_named_before_training(shapes, tmp_path):
