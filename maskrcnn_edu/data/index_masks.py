@@ -51,21 +51,23 @@ def read_masks(folder: str | Path, class_name: str | None = None) -> Marked:
         raise ValueError(
             f'{folder}: no folder "masks" or "SegmentationObject"; put the masks there'
         )
-    marks: dict[str, list] = {stem: [] for stem in photos}
+    found: dict[str, Labelled] = {}
     problems: list[Problem] = []
-    masked = set()
+    broken = set()
     for path, name in _mask_files(masks, class_name):
         try:
             stem = _stem_of(path, photos)
-            masked.add(stem)
-            marks[stem] += [(name, runs) for _, runs in _objects(_read_mask(path))]
+            broken.add(stem)  # until the end has been reached
+            mask = _read_mask(path)
+            new = Labelled(photos[stem], photos[stem].name, [], mask.shape)
+            found.setdefault(stem, new).marks.extend((name, runs) for _, runs in _objects(mask))
+            broken.remove(stem)
         except Unusable as reason:
             problems.append(Problem(shown(name_in(folder, path)), None, reason.what, reason.cure))
-    for stem in sorted(set(photos) - masked):
+    for stem in sorted(set(photos) - set(found) - broken):
         cure = "make a mask, all 0 if there are no objects"
-        problems.append(Problem(shown(photos[stem].name), None, "it has no usable mask", cure))
-    made = [Labelled(photos[s], photos[s].name, marks[s]) for s in photos if s in masked]
-    return made, problems
+        problems.append(Problem(shown(photos[stem].name), None, "it has no mask", cure))
+    return [found[stem] for stem in photos if stem in found and stem not in broken], problems
 
 
 def _photos(folder: Path) -> dict[str, Path]:
@@ -106,7 +108,7 @@ def _read_voc(folder: Path, photos: dict[str, Path]) -> Marked:
             if classes.shape != objects.shape:
                 raise Unusable("its two masks differ in size", "export both masks again")
             marks = [(_voc_class(classes[inside]), runs) for inside, runs in _objects(objects)]
-            labelled.append(Labelled(photos[stem], photos[stem].name, marks))
+            labelled.append(Labelled(photos[stem], photos[stem].name, marks, objects.shape))
         except Unusable as reason:
             problems.append(Problem(shown(path.name), None, reason.what, reason.cure))
     return labelled, problems

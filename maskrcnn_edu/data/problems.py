@@ -59,7 +59,7 @@ class LeftOutWarning(UserWarning):
 
 def shown(value: object) -> str:
     """A value of a file as a message can hold it: short, and on one line."""
-    if isinstance(value, str) and value.isprintable() and len(value) <= 80:
+    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= 80:
         return value
     text = reprlib.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

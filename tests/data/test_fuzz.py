@@ -173,37 +173,42 @@ VALUES = SPECIAL | st.recursive(
 
 
 def places(content):
-    """(container, key) of everything in it, at any depth."""
-    found, waiting = [], [content]
+    """(container, key) of everything in it, at any depth, by kind: all bboxes are one kind."""
+    found, waiting = {}, [((), content)]
     while waiting:
-        here = waiting.pop()
+        path, here = waiting.pop()
         keys = here.keys() if isinstance(here, dict) else range(len(here))
         for key in keys:
-            found.append((here, key))
+            kind = (*path, key if isinstance(here, dict) else "*")
+            found.setdefault(kind, []).append((here, key))
             if isinstance(here[key], (dict, list)):
-                waiting.append(here[key])
-    return found
+                waiting.append((kind, here[key]))
+    return list(found.values())
+
+
+def choose_place(draw, content):
+    """Any kind is as likely as any other, though a file holds more coordinates than ids."""
+    return draw(st.sampled_from(draw(st.sampled_from(places(content)))))
 
 
 @st.composite
 def broken_content(draw):
     content = sound()
     for _ in range(draw(st.integers(1, 4))):
-        everything = places(content)
-        if not everything:
+        if not content:
             break
-        here, key = everything[draw(st.integers(0, 10**6)) % len(everything)]
+        here, key = choose_place(draw, content)
         kind = draw(st.sampled_from(["replace", "replace", "delete", "double", "move"]))
         if kind == "delete":
             del here[key]
         elif kind == "double" and isinstance(here, list):
             here.append(copy.deepcopy(here[key]))
         elif kind == "move":
-            there, other = everything[draw(st.integers(0, 10**6)) % len(everything)]
+            there, other = choose_place(draw, content)
             with contextlib.suppress(KeyError, IndexError):
                 there[other] = copy.deepcopy(here[key])
         else:
-            here[key] = draw(VALUES)
+            here[key] = copy.deepcopy(draw(VALUES))
     return content
 
 
