@@ -1,9 +1,9 @@
 """Training and measuring with several processes: each takes its share of every batch.
 
-Two ways in, one code path. ``--processes N`` starts the other processes here: on the CPU
-they talk through gloo (Paddle's convolutions keep one core busy, hardly two), with GPUs
-each has one and they talk through NCCL. `python -m paddle.distributed.launch` starts all
-processes itself, on one machine or several. Both say who is who in the same variables.
+Two ways in, one code path. ``--processes N`` starts the processes here: on the CPU they
+talk through gloo (Paddle's convolutions keep one core busy, hardly two), with GPUs each
+has one and they talk through NCCL. `python -m paddle.distributed.launch` starts them
+itself, on one machine or several. Both say who is who in the same variables.
 
 What is not shared: trained batch norm sees its own process's images only (the
 configurations use group norm or frozen batch norm, which do not mind).
@@ -15,12 +15,14 @@ import contextlib
 import json
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -37,9 +39,12 @@ IMAGES_PER_PROCESS = 2
 """Fewest images per process: statistics of a single image make a poor batch norm."""
 
 PARENT = "MASKRCNN_EDU_PARENT"
-"""The process that a member of the group belongs to, and ends with."""
+"""The process that looks after a member of the group; the member ends with it."""
 
 LAST_LINES = 5
+PADDLE_SAYS = re.compile(r"=+( |$)|FLAGS\(|[IW]\d{4} ")
+"""Lines that Paddle writes when all is well."""
+
 PATIENCE = 5.0
 """Seconds that a process gets to notice by itself that the group has ended."""
 
@@ -70,129 +75,144 @@ def best_process_count(batch_size: int) -> int:
 # ---------------------------------------------------------------- starting and ending
 
 
-@contextlib.contextmanager
-def process_group(count: int, command: Sequence[str]) -> Iterator[None]:
-    """Make this process rank 0 of ``count``, and start the others.
+def starts_group(count: int) -> bool:
+    """Whether this process should start ``count`` others, and leave the work to them."""
+    return count > 1 and world_size() == 1
+
+
+def run_group(count: int, command: Sequence[str]) -> int:
+    """Run a command in ``count`` processes, and wait for them.
+
+    This process only looks after them: while a process waits for another one's numbers
+    it cannot notice that the other one is gone. Process 0 speaks for all. Ctrl-C and
+    SIGTERM are passed on, so that all can stop politely; if one process fails, all end.
 
     Args:
-        count: number of processes; 1 changes nothing.
-        command: arguments of ``python -m maskrcnn_edu`` that make another process do
-            the same work.
+        count: number of processes.
+        command: arguments of ``python -m maskrcnn_edu``.
 
-    The others end with this block: when their work is done, or because it failed. If one
-    of them fails, all end.
+    Returns:
+        The exit code of process 0.
 
     Raises:
         ValueError: more processes than GPUs.
-        ChildProcessError: another process failed; the message says which, and its last words.
+        ChildProcessError: a process failed; the message says which, and its last words.
     """
-    if world_size() > 1:  # started by another process, which waits for this one
-        _end_with_parent()
-        _join()
-        yield
-    elif count == 1:
-        yield
-    else:
-        with _members(_group_settings(count), command) as members:
-            _join()
-            try:
-                yield
-            except Exception as error:
-                failure = members.failure(PATIENCE)  # probably the cause of the error here
-                if failure is None:
-                    raise
-                raise ChildProcessError(failure) from error
-
-
-def _join() -> None:
-    """Meet the other processes; returns when all are there."""
-    if not on_gpu():
-        os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
-    dist.init_parallel_env()
-
-
-@contextlib.contextmanager
-def _members(settings: list[dict[str, str]], command: Sequence[str]) -> Iterator[Members]:
-    """Start every process but the first, which this one becomes."""
+    settings = _group_settings(count)
     members = Members()
     try:
-        for own in settings[1:]:
-            members.start(own, command)
-        os.environ.update(settings[0])
-        threading.Thread(target=members.watch, daemon=True).start()
-        yield members
+        with members.signals():
+            for own in settings:
+                members.start(own, command)
+            return members.wait()
     finally:
         members.stop()
 
 
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Meet the other processes, if this is one of many; all work together in this block."""
+    if world_size() == 1:
+        yield
+        return
+    _end_with_parent()
+    if not on_gpu():
+        os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
+    dist.init_parallel_env()
+    try:
+        yield
+    except (ValueError, OSError):
+        raise  # an error of its own
+    except Exception:
+        if PARENT in os.environ:
+            time.sleep(2 * PATIENCE)  # probably another process is gone: the parent tells which
+        raise
+
+
 class Members:
-    """The processes that process 0 has started: ranks 1, 2, ... in order."""
+    """The processes of a group, in order of rank, as their parent sees them."""
 
     def __init__(self):
         self.processes: list[subprocess.Popen] = []
-        self.folder = tempfile.TemporaryDirectory()  # what each writes to stderr
-        self.done = threading.Event()
+        self.folder = tempfile.TemporaryDirectory()  # what ranks 1, 2, ... write to stderr
+        self.asked_to_stop = False
 
     def start(self, settings: dict[str, str], command: Sequence[str]) -> None:
-        """Start one more."""
-        with self._words(len(self.processes) + 1).open("wb") as words:
+        """Start one more. Process 0 may print, the others' words are kept."""
+        number = len(self.processes)
+        with self._words(number).open("wb") as words:
             self.processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "maskrcnn_edu", *command],
                     env={**os.environ, **settings, PARENT: str(os.getpid())},
-                    stdout=subprocess.DEVNULL,
-                    stderr=words,
+                    stdout=None if number == 0 else subprocess.DEVNULL,
+                    stderr=None if number == 0 else words,
+                    start_new_session=True,  # Ctrl-C comes by way of the parent, and once
                 )
             )
 
     def _words(self, number: int) -> Path:
         return Path(self.folder.name) / f"{number}.txt"
 
-    def failure(self, patience: float = 0.0) -> str | None:
-        """Which process failed, and its last words; None if none does within the time."""
-        for _ in range(1 + round(patience / 0.1)):
-            for number, process in enumerate(self.processes, start=1):
-                if process.poll():
-                    return self._last_words(number, process.returncode)
-            if self.done.wait(0.1 if patience else 0.0):
-                break
-        return None
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Within the block, Ctrl-C and SIGTERM are passed on to all."""
 
-    def _last_words(self, number: int, code: int) -> str:
+        def pass_on(number: int, frame: object) -> None:
+            self.asked_to_stop = True
+            for process in self.processes:
+                process.send_signal(number)
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, pass_on) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before):
+                signal.signal(number, handler)
+
+    def wait(self) -> int:
+        """Wait for all; the exit code of process 0.
+
+        Raises:
+            ChildProcessError: a process failed, and process 0 has not said the same.
+        """
+        while self._failed() is None and None in [p.poll() for p in self.processes]:
+            time.sleep(0.1)
+        failed = self._failed()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # the others may fail in the same way, and process 0 can say it best
+            self.processes[0].wait(None if self.asked_to_stop else PATIENCE)
+        code = self.processes[0].poll()
+        if failed and not self.asked_to_stop and code != self.processes[failed].returncode:
+            raise ChildProcessError(self.last_words(failed))
+        return code if code >= 0 else 128 - code
+
+    def _failed(self) -> int | None:
+        """The rank of a process that ended with an error."""
+        return next((rank for rank, p in enumerate(self.processes) if p.poll()), None)
+
+    def last_words(self, number: int) -> str:
+        """How a process ended, and what it said before."""
+        code = self.processes[number].returncode
         how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
         text = self._words(number).read_text(encoding="utf-8", errors="replace")
-        lines = [line for line in text.splitlines() if line]
+        lines = [line for line in text.splitlines() if line and not PADDLE_SAYS.match(line)]
         words = "\n  ".join(lines[-LAST_LINES:]) or "it said nothing"
-        return f"process {number} of {len(self.processes) + 1} failed ({how}); all end:\n  {words}"
-
-    def watch(self) -> None:
-        """End this process if another fails while it waits for that one's numbers.
-
-        Python cannot interrupt a wait inside NCCL or gloo, so this is a hard end; it comes
-        only if the failure has not ended the block by itself.
-        """
-        while not self.done.wait(0.5):
-            failure = self.failure()
-            if failure and not self.done.wait(2 * PATIENCE):
-                print(f"maskrcnn-edu: {failure}", file=sys.stderr, flush=True)
-                self._kill()
-                os._exit(2)
+        return f"process {number} of {len(self.processes)} failed ({how}); all end:\n  {words}"
 
     def stop(self) -> None:
         """End what still runs, politely first."""
-        self.done.set()
-        for process in self.processes:
+        running = [process for process in self.processes if process.poll() is None]
+        for process in running:
             process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            for process in self.processes:
-                process.wait(PATIENCE)
-        self._kill()
-        self.folder.cleanup()
-
-    def _kill(self) -> None:
-        for process in self.processes:
+        until = time.monotonic() + PATIENCE
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
             process.kill()
             process.wait()
+        self.folder.cleanup()
 
 
 def _end_with_parent() -> None:
@@ -203,7 +223,7 @@ def _end_with_parent() -> None:
 
     def watch() -> None:
         while os.getppid() == int(parent):
-            threading.Event().wait(1.0)
+            time.sleep(1.0)
         os._exit(2)
 
     threading.Thread(target=watch, daemon=True).start()

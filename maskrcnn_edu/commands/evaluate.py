@@ -13,7 +13,7 @@ from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.evaluate import Evaluation, evaluate, write_results
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.official import find_weights
-from maskrcnn_edu.parallel import process_group, rank, world_size
+from maskrcnn_edu.parallel import joined, rank, run_group, starts_group, world_size
 from maskrcnn_edu.weights import Classes, load_model
 
 
@@ -32,7 +32,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """``eval``"""
-    find_weights(options.weights)
+    find_weights(options.weights)  # fetched once, before other processes want it
+    if starts_group(options.processes):
+        return run_group(options.processes, options.arguments)
     dataset = CocoDataset(options.json, options.images)
     named = Classes(dataset.class_names, dataset.category_ids)
     model, config, classes = load_model(options.weights, own_config(options), named)
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
         )
     reader = make(config, Reader, ("EvalReader",))
-    with process_group(options.processes, options.arguments):
+    with joined():
         result = _measure(model, dataset, reader)
     if result is None:  # process 0 writes and prints for all
         return 0

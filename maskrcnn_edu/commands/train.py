@@ -17,7 +17,14 @@ from maskrcnn_edu.data.problems import first_few
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.journal import History, Interrupted, Saving
 from maskrcnn_edu.official import OFFICIAL, find_weights
-from maskrcnn_edu.parallel import best_process_count, process_group, rank
+from maskrcnn_edu.parallel import (
+    best_process_count,
+    joined,
+    rank,
+    run_group,
+    starts_group,
+    world_size,
+)
 from maskrcnn_edu.precision import DTYPES, check_amp
 from maskrcnn_edu.stopping import StopRequest
 from maskrcnn_edu.train import Budget, Step, train
@@ -103,9 +110,11 @@ def run(options: argparse.Namespace) -> int:
         pretrain = config.values.get("pretrain_weights")
     if rank() == 0 and pretrain is not None:
         _find_pretrained(pretrain)  # fetched once, before the other processes want it
-    with process_group(processes, options.arguments), StopRequest() as stop:
+    if starts_group(processes):
+        return run_group(processes, options.arguments)
+    with joined(), StopRequest() as stop:
         if rank() == 0:
-            _describe(train_set, val_set, processes)
+            _describe(train_set, val_set, world_size())
             print(said, end="\n" if said else "", flush=True)
         try:
             with TrainingBar(budget, visible=rank() == 0) as bar:
