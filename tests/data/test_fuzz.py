@@ -165,6 +165,7 @@ SPECIAL = st.sampled_from(
         {"size": [HEIGHT, WIDTH], "counts": "😀"}, [square(-9, -9, 99)], [square(1e300, 0, 1)],
     ]
 )  # fmt: skip
+NUMBERS = [0, -1, 1e-300, 1e9, 1e308, 10**400, float("nan")]
 VALUES = SPECIAL | st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
     lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=4), x, max_size=3),
@@ -198,7 +199,7 @@ def broken_content(draw):
         if not content:
             break
         here, key = choose_place(draw, content)
-        kind = draw(st.sampled_from(["replace", "replace", "delete", "double", "move"]))
+        kind = draw(st.sampled_from(["replace", "number", "number", "delete", "double", "move"]))
         if kind == "delete":
             del here[key]
         elif kind == "double" and isinstance(here, list):
@@ -207,12 +208,14 @@ def broken_content(draw):
             there, other = choose_place(draw, content)
             with contextlib.suppress(KeyError, IndexError):
                 there[other] = copy.deepcopy(here[key])
+        elif kind == "number" and type(here[key]) in (int, float):
+            here[key] = draw(st.sampled_from(NUMBERS))
         else:
             here[key] = copy.deepcopy(draw(VALUES))
     return content
 
 
-@several(1000)
+@several(1300)
 @given(content=broken_content())
 def test_broken_structure(folder, content):
     go_all_the_way(json.dumps(content).encode("utf-8"), folder)
