@@ -5,7 +5,6 @@ Nothing here is needed to use the package; it saves every notebook the same ten 
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from maskrcnn_edu.data.loader import BatchLoader, collate
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.data.transforms import apply_transforms
+from maskrcnn_edu.device import choose_device
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.official import cache_folder
 from maskrcnn_edu.structures import Batch
@@ -30,21 +30,11 @@ COURSE_MODEL = Path(__file__).parents[1] / "notebooks" / "course_model"
 
 
 def start(seed: int = 0) -> None:
-    """Choose the device, silence warnings, and make random numbers repeat.
-
-    ``MASKRCNN_EDU_DEVICE`` (``cpu`` or ``gpu``) decides; without it the GPU is used if there
-    is one. Asking for a GPU that is not there is not an error: the same notebook runs.
-    """
+    """Choose the device (see `choose_device`), silence warnings, make random numbers repeat."""
     warnings.filterwarnings("ignore")  # Paddle's warnings name folders of this machine
-    wanted = os.environ.get("MASKRCNN_EDU_DEVICE", "gpu")
-    paddle.set_device("gpu" if wanted == "gpu" and has_gpu() else "cpu")
+    choose_device()
     paddle.seed(seed)
     np.random.seed(seed)
-
-
-def has_gpu() -> bool:
-    """Whether Paddle can compute on a GPU here."""
-    return paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
 
 
 def scenes(split: str = "train") -> CocoDataset:

@@ -57,6 +57,7 @@ TOP_LEVEL = {
     "use_cot": bool,
     "export_onnx": bool,
     "epoch": int,
+    "amp": bool | str,
 }
 SHARED = ("num_classes", "assign_on_cpu", "mask_resolution")
 """Top-level values that every class which has a parameter of that name receives."""

@@ -13,6 +13,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -67,6 +68,31 @@ def fetch(url: str, path: str | Path, checksum: str | None = None, quiet: bool =
     _check(part, checksum or part.notes.get("checksum"), url)
     part.finish(path)
     return path
+
+
+def need_room(folder: str | Path, size: int, what: str) -> None:
+    """Refuse early what the disk cannot hold.
+
+    Args:
+        folder: where it is to be written; it need not exist yet.
+        size: bytes.
+        what: what needs them, for the message.
+
+    Raises:
+        DownloadError: fewer bytes are free.
+    """
+    folder = Path(folder).absolute()
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    free = shutil.disk_usage(there).free
+    if size > free:
+        raise DownloadError(
+            f"{folder}: {what} needs {_readable(size)}, but only {_readable(free)} are free; "
+            f"make room, or choose a folder on another disk"
+        )
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 10**8 else f"{size / 1e6:.1f} MB"
 
 
 class _Part:
@@ -124,7 +150,9 @@ def _transfer(url: str, part: _Part, quiet: bool) -> None:
     with response:
         if response.status != 206:  # from the beginning
             part.start(_version(response), _promised_md5(response))
-        total = part.size + int(response.headers.get("Content-Length") or 0)
+        coming = int(response.headers.get("Content-Length") or 0)
+        need_room(part.content.parent, coming, part.content.name.removesuffix(".part"))
+        total = part.size + coming
         with (
             tqdm(total=total or None, initial=part.size, unit="B", unit_scale=True,
                  desc=part.content.name.removesuffix(".part"), disable=quiet) as bar,

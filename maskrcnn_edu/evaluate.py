@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ import pycocotools.mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.coco import CocoDataset, Sample
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.mask_rcnn import MaskRCNN
+from maskrcnn_edu.parallel import gather, rank, world_size
 from maskrcnn_edu.structures import Detections
 
 STATISTICS = (
@@ -34,12 +36,14 @@ class Evaluation:
         segm: the same of the masks.
         tables: pycocotools' printed tables.
         results: the detections in COCO's results format.
+        left_out: ids of images whose photo cannot be read; they do not count.
     """
 
     bbox: dict[str, float]
     segm: dict[str, float]
     tables: str
     results: list[dict]
+    left_out: Sequence[int] = ()
 
 
 def evaluate(
@@ -48,32 +52,82 @@ def evaluate(
     reader: Reader,
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
-) -> Evaluation:
+    shared: bool = False,
+) -> Evaluation | None:
     """Predict every image of a dataset and compare with its annotations.
 
     Args:
         model: put into prediction mode for the time of the call.
         dataset: images with annotations.
         reader: the configuration's ``EvalReader``.
-        limit: only the first so many images, for a quick look.
+        limit: only the batches with the first so many images, for a quick look. Photos that
+            cannot be read are left out, with a warning for each.
         on_batch: called with the number of images done (for a progress bar).
+        shared: all processes of the group make this call, and each predicts every
+            ``world_size()``-th batch. The batches are those of a single process, so the
+            detections are the same to the last bit.
+
+    Returns:
+        The verdict; with ``shared`` in process 0 only, None in the others.
     """
-    results: list[dict] = []
-    image_ids: list[int] = []
+    number, count = (rank(), world_size()) if shared else (0, 1)
+    reader = replace(reader, shuffle=False, drop_last=False)  # every image, in order
+    rows = range(len(dataset))[:limit]
+    starts = range(0, len(rows), reader.batch_size)
+    batches = [range(len(dataset))[i : i + reader.batch_size] for i in starts]
+    own = batches[number::count]
     was_training = model.training
     model.eval()
-    with paddle.no_grad():
-        for batch in reader.loader(dataset).epoch(0):
-            stages = model(batch)
-            for image_id, found in zip(batch.image_id, stages.detections):
-                results += coco_results(image_id, found, dataset.category_ids)
-            image_ids += batch.image_id
-            on_batch(len(batch))
-            if limit is not None and len(image_ids) >= limit:
-                break
+    found = list(_predict(model, dataset, reader, own, on_batch))
     if was_training:
         model.train()
-    return score(results, dataset.json_file, image_ids)
+    shares = gather(found) if shared else [found]
+    if number > 0:
+        return None
+    in_order = [b for turn in itertools.zip_longest(*shares) for b in turn if b is not None]
+    results = [result for batch in in_order for result in batch["results"]]
+    image_ids = [i for batch in in_order for i in batch["image_ids"]]
+    asked = [dataset.image_ids[row] for batch in batches for row in batch]
+    left_out = sorted(set(asked) - set(image_ids))
+    return replace(score(results, dataset.truth(), image_ids), left_out=left_out)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows of a dataset, as a dataset of their own."""
+
+    dataset: CocoDataset
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> Sample:
+        return self.dataset[self.rows[i]]
+
+
+@paddle.no_grad()
+def _predict(
+    model: MaskRCNN,
+    dataset: CocoDataset,
+    reader: Reader,
+    batches: Sequence[Sequence[int]],
+    on_batch: Callable[[int], None],
+) -> Iterator[dict]:
+    """``image_ids`` and ``results`` of every batch (rows of the dataset)."""
+    rows = _Rows(dataset, [row for batch in batches for row in batch])
+    if len(rows) == 0:  # more processes than batches
+        return
+    for asked, batch in zip(batches, reader.loader(rows).epoch(0)):
+        stages = model(batch)
+        done, results = [], []
+        for row, image_id, found in zip(asked, batch.image_id, stages.detections):
+            if image_id != dataset.image_ids[row]:  # its place was taken: it cannot be read
+                continue
+            done.append(image_id)
+            results += coco_results(image_id, found, dataset.category_ids)
+        on_batch(len(asked))
+        yield {"image_ids": done, "results": results}
 
 
 def coco_results(image_id: int, found: Detections, category_ids: Sequence[int]) -> list[dict]:
@@ -102,10 +156,16 @@ def _rles(found: Detections) -> list[dict]:
     return [{"size": list(r["size"]), "counts": r["counts"].decode("ascii")} for r in encoded]
 
 
-def score(results: list[dict], json_file: str | Path, image_ids: Sequence[int]) -> Evaluation:
-    """pycocotools' verdict on results, over the given images (those without results too)."""
+def score(results: list[dict], truth: str | Path | dict, image_ids: Sequence[int]) -> Evaluation:
+    """pycocotools' verdict on results, over the given images (those without results too).
+
+    Args:
+        results: in COCO's results format.
+        truth: an annotation file, or its content.
+        image_ids: the images that count.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(json_file))
+        truth = _as_truth(truth)
     printed = io.StringIO()
     statistics = {}
     for kind in ("bbox", "segm"):
@@ -119,6 +179,15 @@ def score(results: list[dict], json_file: str | Path, image_ids: Sequence[int]) 
             judge.summarize()
         statistics[kind] = dict(zip(STATISTICS, map(float, judge.stats)))
     return Evaluation(statistics["bbox"], statistics["segm"], printed.getvalue(), results)
+
+
+def _as_truth(source: str | Path | dict) -> COCO:
+    if not isinstance(source, dict):
+        return COCO(str(source))
+    truth = COCO()
+    truth.dataset = source
+    truth.createIndex()
+    return truth
 
 
 def only(results: list[dict], kind: str) -> list[dict]:

@@ -1,24 +1,52 @@
-"""Training with several processes: each takes its share of every batch.
+"""Training and measuring with several processes: each takes its share of every batch.
 
-Paddle's convolutions keep one core busy, hardly two; two processes keep two busy.
-The same code serves `python -m paddle.distributed.launch`, which starts the
-processes itself.
+Two ways in, one code path. ``--processes N`` starts the processes here: on the CPU they
+talk through gloo (Paddle's convolutions keep one core busy, hardly two), with GPUs each
+has one and they talk through NCCL. `python -m paddle.distributed.launch` starts them
+itself, on one machine or several. Both say who is who in the same variables.
+
+What is not shared: trained batch norm sees its own process's images only (the
+configurations use group norm or frozen batch norm, which do not mind).
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import numpy as np
 import paddle
 import paddle.distributed as dist
+from paddle import Tensor
+
+from maskrcnn_edu.device import gpu_count
+from maskrcnn_edu.mask_rcnn import MaskRCNN
+from maskrcnn_edu.structures import TrainingStages
 
 IMAGES_PER_PROCESS = 2
 """Fewest images per process: statistics of a single image make a poor batch norm."""
+
+PARENT = "MASKRCNN_EDU_PARENT"
+"""The process that looks after a member of the group; the member ends with it."""
+
+LAST_LINES = 5
+PADDLE_SAYS = re.compile(r"=+( |$)|FLAGS\(|[IW]\d{4} ")
+"""Lines that Paddle writes when all is well."""
+
+PATIENCE = 5.0
+"""Seconds that a process gets to notice by itself that the group has ended."""
 
 
 def rank() -> int:
@@ -27,72 +55,200 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """How many processes work together."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
+def on_gpu() -> bool:
+    """Whether this process computes on a GPU."""
+    return paddle.get_device().startswith("gpu")
 
 
 def best_process_count(batch_size: int) -> int:
     """How many processes a batch is worth on this machine (1 if it has a GPU)."""
-    if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0:
+    if on_gpu():
         return 1
     most = min(os.cpu_count() or 1, batch_size // IMAGES_PER_PROCESS)
     return max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
 
 
-@contextlib.contextmanager
-def process_group(count: int, command: Sequence[str]) -> Iterator[None]:
-    """Make this process rank 0 of ``count``, and start the others.
+# ---------------------------------------------------------------- starting and ending
+
+
+def starts_group(count: int) -> bool:
+    """Whether this process should start ``count`` others, and leave the work to them."""
+    return count > 1 and world_size() == 1
+
+
+def run_group(count: int, command: Sequence[str]) -> int:
+    """Run a command in ``count`` processes, and wait for them.
+
+    This process only looks after them: while a process waits for another one's numbers
+    it cannot notice that the other one is gone. Process 0 speaks for all. Ctrl-C and
+    SIGTERM are passed on, so that all can stop politely; if one process fails, all end.
 
     Args:
-        count: number of processes; 1 changes nothing.
-        command: arguments of ``python -m maskrcnn_edu`` that make another process do
-            the same work.
+        count: number of processes.
+        command: arguments of ``python -m maskrcnn_edu``.
 
-    The others end with this block: when their work is done, or because it failed.
+    Returns:
+        The exit code of process 0.
+
+    Raises:
+        ValueError: more processes than GPUs.
+        ChildProcessError: a process failed; the message says which, and its last words.
     """
-    if count == 1 or world_size() > 1:
-        if world_size() > 1:
-            dist.init_parallel_env()
+    settings = _group_settings(count)
+    members = Members()
+    try:
+        with members.signals():
+            for own in settings:
+                members.start(own, command)
+            return members.wait()
+    finally:
+        members.stop()
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Meet the other processes, if this is one of many; all work together in this block."""
+    if world_size() == 1:
         yield
         return
-    settings = _group_settings(count)
-    others = []
+    _end_with_parent()
+    if not on_gpu():
+        os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
+    dist.init_parallel_env()
     try:
-        for number in range(1, count):
-            others.append(
+        yield
+    except (ValueError, OSError):
+        raise  # an error of its own
+    except Exception:
+        if PARENT in os.environ:
+            time.sleep(2 * PATIENCE)  # probably another process is gone: the parent tells which
+        raise
+
+
+class Members:
+    """The processes of a group, in order of rank, as their parent sees them."""
+
+    def __init__(self):
+        self.processes: list[subprocess.Popen] = []
+        self.folder = tempfile.TemporaryDirectory()  # what ranks 1, 2, ... write to stderr
+        self.asked_to_stop = False
+
+    def start(self, settings: dict[str, str], command: Sequence[str]) -> None:
+        """Start one more. Process 0 may print, the others' words are kept."""
+        number = len(self.processes)
+        with self._words(number).open("wb") as words:
+            self.processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "maskrcnn_edu", *command],
-                    env={**os.environ, **_member_settings(settings, number)},
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
+                    env={**os.environ, **settings, PARENT: str(os.getpid())},
+                    stdout=None if number == 0 else subprocess.DEVNULL,
+                    stderr=None if number == 0 else words,
+                    start_new_session=True,  # Ctrl-C comes by way of the parent, and once
                 )
             )
-        os.environ.update(_member_settings(settings, 0))
-        dist.init_parallel_env()
-        yield
-    finally:
-        for other in others:
-            other.terminate()
-            other.wait()
+
+    def _words(self, number: int) -> Path:
+        return Path(self.folder.name) / f"{number}.txt"
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Within the block, Ctrl-C and SIGTERM are passed on to all."""
+
+        def pass_on(number: int, frame: object) -> None:
+            self.asked_to_stop = True
+            for process in self.processes:
+                process.send_signal(number)
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, pass_on) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before):
+                signal.signal(number, handler)
+
+    def wait(self) -> int:
+        """Wait for all; the exit code of process 0.
+
+        Raises:
+            ChildProcessError: a process failed, and process 0 has not said the same.
+        """
+        while self._failed() is None and None in [p.poll() for p in self.processes]:
+            time.sleep(0.1)
+        failed = self._failed()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # the others may fail in the same way, and process 0 can say it best
+            self.processes[0].wait(None if self.asked_to_stop else PATIENCE)
+        code = self.processes[0].poll()
+        if failed and not self.asked_to_stop and code != self.processes[failed].returncode:
+            raise ChildProcessError(self.last_words(failed))
+        return code if code >= 0 else 128 - code
+
+    def _failed(self) -> int | None:
+        """The rank of a process that ended with an error."""
+        return next((rank for rank, p in enumerate(self.processes) if p.poll()), None)
+
+    def last_words(self, number: int) -> str:
+        """How a process ended, and what it said before."""
+        code = self.processes[number].returncode
+        how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+        text = self._words(number).read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines() if line and not PADDLE_SAYS.match(line)]
+        words = "\n  ".join(lines[-LAST_LINES:]) or "it said nothing"
+        return f"process {number} of {len(self.processes)} failed ({how}); all end:\n  {words}"
+
+    def stop(self) -> None:
+        """End what still runs, politely first."""
+        running = [process for process in self.processes if process.poll() is None]
+        for process in running:
+            process.terminate()
+        until = time.monotonic() + PATIENCE
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+            process.kill()
+            process.wait()
+        self.folder.cleanup()
 
 
-def _group_settings(count: int) -> dict[str, str]:
-    """What all processes of the group must know (Paddle reads it from the environment)."""
+def _end_with_parent() -> None:
+    """A process whose parent is gone would wait for it forever: end it as well."""
+    parent = os.environ.get(PARENT)
+    if parent is None:  # `paddle.distributed.launch` looks after its processes itself
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(1.0)
+        os._exit(2)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _group_settings(count: int) -> list[dict[str, str]]:
+    """What each process of a group must know (Paddle reads it from the environment)."""
+    if on_gpu() and count > gpu_count():
+        raise ValueError(f"--processes {count}: each needs a GPU, and there are {gpu_count()}")
     ports = _free_ports(count + 1)
     endpoints = [f"127.0.0.1:{port}" for port in ports]
-    return {
+    group = {
         "PADDLE_TRAINERS_NUM": str(count),
         "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints[:count]),
         "PADDLE_MASTER": endpoints[count],
-        "PADDLE_DISTRI_BACKEND": "gloo",
-        "OMP_NUM_THREADS": "1",  # one core each
         "GLOG_minloglevel": "2",
     }
-
-
-def _member_settings(group: dict[str, str], number: int) -> dict[str, str]:
-    endpoint = group["PADDLE_TRAINER_ENDPOINTS"].split(",")[number]
-    return {**group, "PADDLE_TRAINER_ID": str(number), "PADDLE_CURRENT_ENDPOINT": endpoint}
+    if not on_gpu():
+        group["OMP_NUM_THREADS"] = "1"  # one core each
+    members = []
+    for number in range(count):
+        own = {"PADDLE_TRAINER_ID": str(number), "PADDLE_CURRENT_ENDPOINT": endpoints[number]}
+        gpu = {"FLAGS_selected_gpus": str(number)} if on_gpu() else {}
+        members.append({**group, **own, **gpu})
+    return members
 
 
 def _free_ports(count: int) -> list[int]:
@@ -103,25 +259,76 @@ def _free_ports(count: int) -> list[int]:
         return [s.getsockname()[1] for s in sockets]
 
 
+# ---------------------------------------------------------------- what is shared
+
+
+def loss_counts(model: MaskRCNN, stages: TrainingStages) -> dict[str, int]:
+    """How many things each loss of a training step is a mean over: images, or RoIs.
+
+    Shapes alone are read, so the device is not waited for.
+    """
+    images = len(stages.batch)  # the RPN asks for as many anchors in each
+    rois = sum(len(s) for s in stages.samples)
+    foreground = sum(len(t) for t in stages.mask_targets)
+    boxes = foreground if model.bbox_head.loss_normalize_pos else rois
+    counts = {
+        "loss_rpn_cls": images,
+        "loss_rpn_reg": images,
+        "loss_bbox_cls": boxes,
+        "loss_bbox_reg": boxes,
+        "loss_bbox_cls_cot": foreground,
+        "loss_mask": foreground,
+    }
+    return {name: counts[name] for name in stages.losses}
+
+
 @paddle.no_grad()
-def average_gradients(parameters: Sequence[paddle.Tensor]) -> None:
-    """Replace every gradient by its mean over all processes (in place)."""
+def loss_weights(counts: dict[str, int]) -> dict[str, Tensor]:
+    """Factors that make a mean of the processes' losses the mean over the whole batch.
+
+    A loss is a mean over things that the processes have differently many of, so the plain
+    mean of their losses would count a RoI in a poor process for more than one in a rich one.
+
+    Args:
+        counts: how many things each of this process's losses is a mean over.
+
+    Returns:
+        Scalars on the device: own count / mean count. One message; nobody waits for it.
+    """
+    own = paddle.to_tensor(list(counts.values()), dtype="float32")
+    everywhere = own.clone()
+    dist.all_reduce(everywhere)
+    weights = own * world_size() / everywhere.clip(min=1.0)
+    return dict(zip(counts, weights.unbind(0)))
+
+
+def balanced_loss(model: MaskRCNN, stages: TrainingStages) -> Tensor:
+    """The loss whose gradients, averaged over all processes, are the whole batch's; a scalar.
+
+    With one process the sum of the losses as it is.
+    """
+    if world_size() == 1:
+        return stages.loss
+    weights = loss_weights(loss_counts(model, stages))
+    return sum(loss * weights[name] for name, loss in stages.losses.items())
+
+
+@paddle.no_grad()
+def average_gradients(parameters: Sequence[Tensor]) -> None:
+    """Replace every gradient by its mean over all processes (in place, in float32)."""
     if world_size() == 1:
         return
     # one long message instead of a hundred short ones; no gradient counts as zero
     grads = [p.grad if p.grad is not None else paddle.zeros_like(p) for p in parameters]
     flat = paddle.concat([g.flatten() for g in grads])
     dist.all_reduce(flat)
-    flat = flat / world_size()
-    start = 0
-    for parameter, grad in zip(parameters, grads):
-        stop = start + grad.size
-        mean = flat[start:stop].reshape(grad.shape)
+    means = (flat / world_size()).split([math.prod(g.shape) for g in grads])
+    for parameter, mean in zip(parameters, means):
+        mean = mean.reshape(parameter.shape)
         if parameter.grad is None:
             parameter.grad = mean
         else:
-            parameter.grad.set_value(mean)
-        start = stop
+            paddle.assign(mean, parameter.grad)  # on the device; set_value goes by the host
 
 
 def same_everywhere(value: float) -> float:
@@ -131,3 +338,22 @@ def same_everywhere(value: float) -> float:
     shared = paddle.to_tensor([value], dtype="float64")
     dist.broadcast(shared, src=0)
     return shared.item()
+
+
+def gather(items: list) -> list[list]:
+    """Every process's list, in order of rank, in every process.
+
+    Args:
+        items: anything that JSON can hold (numbers come back to the last bit).
+    """
+    if world_size() == 1:
+        return [items]
+    own = np.frombuffer(json.dumps(items).encode(), np.uint8)
+    sizes: list[Tensor] = []
+    dist.all_gather(sizes, paddle.to_tensor([len(own)], dtype="int64"))
+    lengths = [int(size) for size in sizes]
+    padded = np.zeros(max(lengths), np.uint8)  # all send equally much
+    padded[: len(own)] = own
+    texts: list[Tensor] = []
+    dist.all_gather(texts, paddle.to_tensor(padded))
+    return [json.loads(text.numpy()[:n].tobytes()) for text, n in zip(texts, lengths)]

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterable
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import paddle
 
+from maskrcnn_edu.bbox.postprocess import boxes_in_image
 from maskrcnn_edu.config import Config, make
-from maskrcnn_edu.data.coco import read_image, sample_from_array
+from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.loader import collate
+from maskrcnn_edu.data.photo import read_image
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.transforms import Decode, apply_transforms
 from maskrcnn_edu.evaluate import coco_results
+from maskrcnn_edu.files import write_safely
 from maskrcnn_edu.mask_rcnn import MaskRCNN
-from maskrcnn_edu.structures import Detections, PredictionStages
-from maskrcnn_edu.viz.detections import draw_detections
+from maskrcnn_edu.overlay import Overlay
+from maskrcnn_edu.structures import Batch, Detections, PredictionStages
 from maskrcnn_edu.weights import Classes
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+PHOTO_ENDINGS = (
+    ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".heic",
+)  # fmt: skip
 
 
 def predict_image(model: MaskRCNN, config: Config, image: np.ndarray) -> PredictionStages:
     """Find the objects in one picture.
+
+    All masks are pasted at the picture's size at once: that takes four bytes for every
+    pixel and object. `find_objects` and `paste_each` need the memory of one mask.
 
     Args:
         model: in prediction mode (as `maskrcnn_edu.weights.load_model` returns it).
@@ -34,33 +47,109 @@ def predict_image(model: MaskRCNN, config: Config, image: np.ndarray) -> Predict
     Returns:
         Every intermediate; ``.detections[0]`` is the answer, in the picture's own frame.
     """
+    with paddle.no_grad():
+        return model(_batch(config, image))
+
+
+def _batch(config: Config, image: np.ndarray) -> Batch:
+    """One picture as the network sees it."""
     sample_transforms, batch_transforms = make(config, Reader, ("EvalReader",)).transforms()
     steps = [t for t in sample_transforms if not isinstance(t, Decode)]  # it is decoded
     samples = [apply_transforms(sample_from_array(image), steps, np.random.default_rng(0))]
     for transform in batch_transforms:
         samples = transform(samples)
+    return collate(samples)
+
+
+def find_objects(
+    model: MaskRCNN, config: Config, image: np.ndarray
+) -> tuple[Detections, paddle.Tensor]:
+    """Find the objects in one picture of any size; their masks are not pasted yet.
+
+    Args:
+        model, config, image: see `predict_image`.
+
+    Returns:
+        The detections in the picture's own frame without masks, and the mask
+        probabilities [D, M, M] over their boxes.
+    """
+    batch = _batch(config, image)
+    # the model pastes masks at the size of the file: let it believe in a file of one pixel
     with paddle.no_grad():
-        return model(collate(samples))
+        stages = model(replace(batch, scale_factor=batch.im_shape))
+    found = stages.found[0]
+    boxes = boxes_in_image(found.boxes, batch.im_shape[0], batch.scale_factor[0])
+    return replace(found, boxes=boxes), stages.mask_probs[0]
+
+
+def paste_each(
+    model: MaskRCNN, found: Detections, mask_probs: paddle.Tensor, height: int, width: int
+) -> Iterator[Detections]:
+    """One detection after the other, each with its mask at the picture's size.
+
+    Args:
+        model: the one that found them.
+        found, mask_probs: see `find_objects`.
+        height, width: the picture's size, in pixels.
+
+    Yields:
+        D records of one detection; ``masks`` is [1, height, width] bool.
+    """
+    for i in range(len(found)):
+        row = slice(i, i + 1)
+        boxes = found.boxes[row]
+        masks = model.mask_post_process(mask_probs[row], boxes, height, width)
+        yield Detections(boxes, found.labels[row], found.scores[row], found.roi_index[row], masks)
 
 
 def find_photos(paths: Iterable[str | Path]) -> list[Path]:
     """The photos meant by files and folders (a folder's photos in order of name).
 
+    A folder's hidden files are not photos, whatever their ending.
+
     Raises:
         ValueError: a path does not exist, or a folder holds no photo.
+        OSError: a folder cannot be looked into.
     """
     photos: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_ENDINGS)
+            inside = sorted(p for p in path.iterdir() if _looks_like_a_photo(p))
             if not inside:
                 raise ValueError(f"{path}: no photo in this folder ({', '.join(PHOTO_ENDINGS)})")
             photos += inside
-        elif path.is_file():
+        elif path.exists():
             photos.append(path)
         else:
             raise ValueError(f"{path}: there is no such file or folder")
     return photos
+
+
+def _looks_like_a_photo(path: Path) -> bool:
+    return path.suffix.lower() in PHOTO_ENDINGS and not path.name.startswith(".")
+
+
+def overlay_names(photos: Sequence[Path], out_dir: Path) -> list[str]:
+    """``x_found.png`` for ``x.jpg``, ``x_2_found.png`` for the next photo called x.
+
+    No two names are equal, upper and lower case aside, and none is that of a photo.
+    """
+    here = [p.name for p in photos if p.parent.resolve() == out_dir.resolve()]
+    taken = {name.casefold() for name in here}
+    names = []
+    for photo in photos:
+        # a file system takes names of 255 bytes
+        stem = photo.stem if len(os.fsencode(photo.stem)) < 230 else photo.stem[:50]
+        stems = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
+        tries = (f"{s}_found.png" for s in stems)
+        names.append(next(name for name in tries if name.casefold() not in taken))
+        taken.add(names[-1].casefold())
+    return names
+
+
+def warn(photo: Path, problem: OSError) -> None:
+    """A warning about a photo that cannot be read."""
+    warnings.warn(str(problem), stacklevel=3)
 
 
 def predict_photos(
@@ -71,28 +160,110 @@ def predict_photos(
     out_dir: str | Path,
     min_score: float = 0.5,
     on_photo: Callable[[Path, Detections], None] = lambda photo, found: None,
+    on_problem: Callable[[Path, OSError], None] = warn,
 ) -> list[dict]:
-    """Write an overlay for every photo, and ``results.json`` for all.
+    """Write an overlay for every photo, and ``results.json`` and ``photos.json`` for all.
 
     ``results.json`` holds every detection in COCO's results format, with the photo's
     name and the class's name added; overlays show those from ``min_score`` up.
+    ``photos.json`` says of every photo (``image_id`` is its number) its path, height,
+    width, overlay and number of detections; or why it has none of these.
+
+    A photo that cannot be read is left out. If something ends the work early (Ctrl-C, a
+    full disk), both files hold what was found until then.
+
+    Args:
+        model, config: see `predict_image`.
+        classes: what the model's labels mean.
+        photos: files.
+        out_dir: folder for all that is written; made if need be.
+        min_score: draw from this score up, 0 .. 1.
+        on_photo: called after every photo, with its detections (without masks).
+        on_problem: called instead if a photo cannot be read.
 
     Returns:
         What ``results.json`` holds.
+
+    Raises:
+        ValueError: ``min_score`` is not from 0 to 1, or there are not as many classes as
+            the model has.
     """
-    out_dir = Path(out_dir)
+    _check(model, classes, min_score)
+    photos, out_dir = list(photos), Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     results: list[dict] = []
-    names = dict(zip(classes.category_ids, classes.names))
-    for number, photo in enumerate(photos):
-        image = read_image(photo)
-        found = predict_image(model, config, image).detections[0]
-        figure = draw_detections(image, found, classes.names, min_score)
-        figure.savefig(out_dir / f"{photo.stem}_found.png", dpi=120)
-        for result in coco_results(number, found, classes.category_ids):
-            results.append(
-                {"file_name": photo.name, "category": names[result["category_id"]], **result}
-            )
-        on_photo(photo, found)
-    (out_dir / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    records = _records(photos)
+    try:
+        for record, photo, name in zip(records, photos, overlay_names(photos, out_dir)):
+            try:
+                image = _read_quietly(photo)
+            except OSError as problem:
+                record["problem"] = str(problem)
+                on_problem(photo, problem)
+                continue
+            overlay = Overlay(image, min_score)
+            found, own = _predict_photo(model, config, classes, image, record, overlay)
+            draw = overlay.draw(classes.names).savefig
+            write_safely(out_dir / name, lambda p, draw=draw: draw(p, dpi=120, format="png"))
+            height, width = image.shape[:2]
+            record |= {"height": height, "width": width, "overlay": name, "found": len(found)}
+            record["problem"] = None
+            results += own
+            on_photo(photo, found)
+    finally:
+        for name, content in (("results.json", results), ("photos.json", records)):
+            text = json.dumps(content)
+            write_safely(out_dir / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
     return results
+
+
+def _check(model: MaskRCNN, classes: Classes, min_score: float) -> None:
+    if not 0 <= min_score <= 1:
+        raise ValueError(f"min_score must be from 0 to 1, got {min_score}")
+    count = model.bbox_head.num_classes
+    if len(classes.names) != count:
+        raise ValueError(
+            f"the model knows {count} classes, but {len(classes.names)} are named: "
+            f"{', '.join(classes.names[:10])}; name the classes that it was trained for"
+        )
+
+
+def _records(photos: Sequence[Path]) -> list[dict]:
+    """What ``photos.json`` says before anything is done."""
+    names = Counter(photo.name for photo in photos)
+    return [
+        {
+            "image_id": number,
+            "file_name": photo.name if names[photo.name] == 1 else photo.as_posix(),
+            "path": str(photo),
+            "problem": "the work ended before this photo was done",
+        }
+        for number, photo in enumerate(photos)
+    ]
+
+
+def _read_quietly(photo: Path) -> np.ndarray:
+    """Read a photo without Pillow's warnings about what it copes with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read_image(photo)
+
+
+def _predict_photo(
+    model: MaskRCNN,
+    config: Config,
+    classes: Classes,
+    image: np.ndarray,
+    record: dict,
+    overlay: Overlay,
+) -> tuple[Detections, list[dict]]:
+    """A photo's detections, and its part of ``results.json``; the overlay receives them too."""
+    names = dict(zip(classes.category_ids, classes.names))
+    found, mask_probs = find_objects(model, config, image)
+    results = []
+    for one in paste_each(model, found, mask_probs, *image.shape[:2]):
+        overlay.add(one)
+        (result,) = coco_results(record["image_id"], one, classes.category_ids)
+        about = {"file_name": record["file_name"], "category": names[result["category_id"]]}
+        results.append({**about, **result})
+    return found, results

@@ -306,7 +306,8 @@ class Recorder:
     doubles, so a long run ends with a coarser recording instead of an error.
 
     Args:
-        model: the model that is being trained.
+        model: the model that is being trained; None takes it from the first step, for
+            loops that make their model themselves (`maskrcnn_edu.train.train`).
         batch: the images to look at, with ground truth.
         every: steps between two looks.
         keep: some of `KEEP`.
@@ -319,7 +320,7 @@ class Recorder:
 
     def __init__(
         self,
-        model: MaskRCNN,
+        model: MaskRCNN | None,
         batch: Batch,
         every: int,
         keep: Sequence[str] = KEEP,
@@ -348,11 +349,16 @@ class Recorder:
         """Look now; None means before the first step. A step is recorded once at most.
 
         Raises:
-            ValueError: two snapshots alone are larger than ``largest``.
+            ValueError: two snapshots alone are larger than ``largest``, or there is no model
+                yet.
         """
         number = 0 if step is None else step.step
         if self.snapshots and self.snapshots[-1].step == number:
             return
+        if self.model is None:
+            if step is None:
+                raise ValueError("there is no model before the first step: make a Recorder of one")
+            self.model = step.model
         loss = math.nan if step is None else step.losses()["loss"]
         self.snapshots.append(Snapshot(number, loss, self._look(), self._gt_boxes))
         while sum(s.nbytes for s in self.snapshots) > self.largest:

@@ -16,11 +16,12 @@ from paddle import Tensor
 def on_rows(layer: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     """``layer(rows)`` for a layer that treats every row [R, ...] on its own; R may be 0.
 
-    Without rows the layer sees one of zeros, and its answer is dropped.
+    Without rows the layer sees one of zeros, and its answer is dropped. The answer is in
+    `full_precision`.
     """
     if not has_rows(rows):
-        return layer(paddle.zeros([1, *rows.shape[1:]], dtype=rows.dtype))[:0]
-    return layer(rows)
+        return full_precision(layer(paddle.zeros([1, *rows.shape[1:]], dtype=rows.dtype))[:0])
+    return full_precision(layer(rows))
 
 
 def has_rows(rows: Tensor) -> bool:
@@ -44,3 +45,12 @@ def total(values: Tensor) -> Tensor:
 def pick(values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """``values[rows, columns]``: values [R, C, ...], indices [F] each -> [F, ...]."""
     return paddle.gather(values.flatten(0, 1), rows * values.shape[1] + columns)
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """The values in float32, whatever precision a layer computed them in (``--amp``).
+
+    Boxes and losses need it: float16 counts in whole pixels beyond 1024, and ``exp``
+    of a float16 delta overflows.
+    """
+    return values if values.dtype == paddle.float32 else values.cast("float32")

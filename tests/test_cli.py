@@ -45,6 +45,7 @@ def test_training_leaves_weights_metrics_and_curves(trained):
     names = {p.name for p in trained.iterdir()}
     assert names == {
         "model.safetensors", "config.yml", "classes.json", "metrics.jsonl", "curves.png",
+        "checkpoints",
     }  # fmt: skip
     with Image.open(trained / "curves.png") as curves:
         assert curves.size[0] > 500

@@ -22,7 +22,7 @@ from maskrcnn_edu.recorder import (
     recall,
     undisturbed,
 )
-from maskrcnn_edu.train import Budget, train_steps
+from maskrcnn_edu.train import Budget, train, train_steps
 
 ARRAYS = [f.name for f in dataclasses.fields(ImageSnapshot) if f.name != "size"]
 
@@ -85,6 +85,19 @@ def test_losses_and_weights_are_the_same_to_the_last_bit(shapes):
     assert math.isnan(recorder.snapshots[0].loss)
     recorded = [s.loss for s in recorder.snapshots[1:]]
     assert recorded == [losses[i]["loss"] for i in (2, 5, 7)]
+
+
+def test_train_can_be_handed_a_recorder(shapes, tmp_path):
+    data = CocoDataset(shapes / "annotations/instances_train.json", shapes / "train")
+    val = CocoDataset(shapes / "annotations/instances_val.json", shapes / "val")
+    config = load_config("shapes_fpn", [*SMALL, f"num_classes={data.num_classes}"])
+    batch = next(iter(make(config, Reader, ("TrainReader",)).loader(val, 0).epoch(0)))
+    recorder = Recorder(None, batch, every=2)
+    with pytest.raises(ValueError, match="no model before the first step"):
+        recorder.record()
+    model, _ = train(config, data, val, tmp_path / "out", Budget(steps=4), on_step=recorder)
+    assert [s.step for s in recorder.recording().snapshots] == [2, 4]
+    assert recorder.model is model
 
 
 def test_a_look_leaves_no_trace(tiny, make_batch):

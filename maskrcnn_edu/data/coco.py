@@ -1,33 +1,26 @@
 """A COCO annotation file as a sequence of samples.
 
-The file is JSON with three lists::
-
-    images       id, file_name, width, height
-    categories   id, name              ids may have gaps and start anywhere
-    annotations  image_id, category_id, bbox [x, y, w, h], segmentation, iscrowd
-
-``segmentation`` is a list of polygons, or a run-length encoding (RLE): the mask
-is read column by column, and ``counts`` holds the lengths of the runs of zeros
-and ones in turn, zeros first. ``counts`` is a list, or a string that packs it.
-
-What the file cannot mean (an unknown category, a missing field) is a `ValueError`.
-What is merely useless for training (a box without area, an empty mask) is left
-out and told in `CocoDataset.skipped`.
+What the file holds, and what is wrong with it, is the business of `checks`. An entry
+that cannot be used (an unknown category, a box without area, an empty mask) is left out
+and told in `CocoDataset.problems`.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from ..structures import BitMask, GroundTruth, Polygons, Segmentation
+from ..structures import GroundTruth, Polygons, Segmentation
+from . import rle
+from .checks import Annotations, clip_boxes, read_annotations
+from .clean import clean_content
+from .photo import read_image as read_image  # where it was looked for until now
+from .photo import stored_size
+from .problems import Problem, shown
 
 
 @dataclass(frozen=True)
@@ -69,64 +62,6 @@ def sample_from_array(rgb: np.ndarray, image_id: int = 0) -> Sample:
     return Sample(rgb, image_id, np.array(rgb.shape[:2], np.float32), ones)
 
 
-def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a photo as 8-bit RGB, whatever its mode, turned upright as its EXIF data say.
-
-    Sixteen bits are scaled to eight, palettes and CMYK converted, transparency
-    ignored; floating point images are taken as 0 .. 255.
-
-    Args:
-        path: the file.
-        size: (height, width) that the annotations were made for. COCO annotates
-            the upright photo, some tools annotate it as stored: if only the
-            stored orientation has this size, it is not turned.
-
-    Returns:
-        [h, w, 3] uint8.
-
-    Raises:
-        OSError: the file is missing or no image; the message names it.
-        ValueError: the photo does not have ``size``; the message names both.
-    """
-    try:
-        with Image.open(path) as stored:
-            upright = ImageOps.exif_transpose(stored)
-            as_stored = size not in (None, upright.size[::-1]) and size == stored.size[::-1]
-            rgb = _to_rgb(stored if as_stored else upright)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such image; check the image folder") from None
-    except Exception as error:  # broken files make Pillow's decoders raise many kinds
-        raise OSError(f"{path}: cannot be read as an image ({error})") from error
-    if size is not None and rgb.shape[:2] != size:
-        raise ValueError(
-            f"{path}: the file is {rgb.shape[0]} high and {rgb.shape[1]} wide, the annotation "
-            f"file says {size[0]} and {size[1]}; the annotations would not fit"
-        )
-    return rgb
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float64)
-        if image.mode != "F":
-            values = values / 257  # 65535 -> 255; Pillow itself would cut off at 255
-        grey = np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode == "P":  # a palette may hold transparency, which has no place in RGB
-        image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
-
-
-@dataclass(frozen=True)
-class _Object:
-    """A checked annotation. ``shape``: polygons, or the counts of an RLE (small until used)."""
-
-    box: np.ndarray
-    label: int
-    shape: Polygons | np.ndarray
-    is_crowd: bool
-
-
 class CocoDataset:
     """Samples of one annotation file, in the order of its ``images``.
 
@@ -139,7 +74,7 @@ class CocoDataset:
         category_ids: C ids, ascending.
         class_names: C names.
         image_ids: one id per sample.
-        skipped: one message per annotation (or part of one) that was left out.
+        problems: what was left out of the file, and why.
     """
 
     def __init__(self, json_file: str | Path, image_dir: str | Path) -> None:
@@ -147,19 +82,16 @@ class CocoDataset:
 
         Raises:
             OSError: the annotation file cannot be opened.
-            ValueError: it does not parse, lacks a field, or refers to an unknown
-                image or category. The message names the file, the field, the cure.
+            ValueError: it is no COCO file, or none of its categories or images can be
+                used. The message names the file and the cure.
         """
         self.json_file = Path(json_file)
         self.image_dir = Path(image_dir)
-        content = self._read_json()
-        categories = sorted(content["categories"], key=lambda category: category["id"])
-        self.category_ids: list[int] = self._unique_ids("categories", categories)
-        self.class_names: list[str] = [category["name"] for category in categories]
-        self._images: list[dict[str, Any]] = content["images"]
-        self.image_ids: list[int] = self._unique_ids("images", self._images)
-        self.skipped: list[str] = []
-        self._objects = self._read_objects(content["annotations"])
+        self._found: Annotations = read_annotations(json_file, self._stored_size)
+        self.category_ids: list[int] = list(self._found.categories)
+        self.class_names: list[str] = list(self._found.categories.values())
+        self.image_ids: list[int] = [photo.id for photo in self._found.photos]
+        self.problems: list[Problem] = self._found.problems
 
     @property
     def num_classes(self) -> int:
@@ -167,14 +99,15 @@ class CocoDataset:
         return len(self.category_ids)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._found.photos)
 
     def __getitem__(self, i: int) -> Sample:
         """Sample ``i`` with ground truth in the image frame and the photo not yet read."""
         height, width = self._size(i)
-        objects = self._objects[i]
+        objects = [each for each in self._found.objects[i] if not each.ignore]
+        boxes = np.array([each.bbox for each in objects], np.float64).reshape(-1, 4)
         gt = GroundTruth(
-            boxes=np.array([each.box for each in objects], np.float32).reshape(-1, 4),
+            boxes=clip_boxes(boxes, height, width),
             labels=np.array([each.label for each in objects], np.int64),
             segms=[_segmentation(each.shape, height, width) for each in objects],
             is_crowd=np.array([each.is_crowd for each in objects], bool),
@@ -185,210 +118,55 @@ class CocoDataset:
 
     def file_name(self, i: int) -> str:
         """The name of sample ``i``'s photo as the annotation file has it."""
-        return self._images[i]["file_name"]
+        return self._found.photos[i].file_name
 
     def image_path(self, i: int) -> Path:
         """Where sample ``i``'s photo is."""
         return self.image_dir / self.file_name(i)
 
-    def _size(self, i: int) -> tuple[int, int]:
-        return int(self._images[i]["height"]), int(self._images[i]["width"])
+    def listed(self) -> dict[str, int]:
+        """How many ``images``, ``categories`` and ``annotations`` the file lists."""
+        return dict(self._found.counts)
 
-    # ---- reading -------------------------------------------------------------
+    def objects_per_class(self, without: Collection[int] = ()) -> dict[str, int]:
+        """How many objects of each class there are to train on, crowds included.
 
-    def _read_json(self) -> dict[str, Any]:
+        Args:
+            without: samples that do not count.
+        """
+        rows = [row for i, row in enumerate(self._found.objects) if i not in without]
+        used = [each.label for row in rows for each in row if not each.ignore]
+        counts = np.bincount(np.array(used, np.int64), minlength=self.num_classes)
+        return dict(zip(self.class_names, counts.tolist()))
+
+    def truth(self) -> dict[str, Any]:
+        """The content of a COCO file that has no problems, for pycocotools."""
+        return clean_content(self._found)
+
+    def photo_problem(self, i: int) -> Problem | None:
+        """Read sample ``i``'s photo as `Decode` does; what is wrong with it, or None."""
         try:
-            content = json.loads(self.json_file.read_text(encoding="utf-8"))
-        except ValueError as error:  # also raised by bytes that are no UTF-8
-            raise ValueError(
-                f"{self.json_file}: not JSON ({error}); download or export the file again"
-            ) from error
-        needed = {
-            "images": ("id", "file_name", "width", "height"),
-            "categories": ("id", "name"),
-            "annotations": ("image_id", "category_id"),
-        }
-        for section, fields in needed.items():
-            self._check_fields(content, section, fields)
-        for i, image in enumerate(content["images"]):
-            if not all(isinstance(image[k], int) and image[k] > 0 for k in ("height", "width")):
-                raise ValueError(
-                    f'{self.json_file}: images[{i}] has a "height" or "width" that is no positive '
-                    f"whole number; write the size of {image['file_name']} in pixels"
-                )
-        return content
-
-    def _check_fields(self, content: Any, section: str, fields: tuple[str, ...]) -> None:
-        entries = content.get(section) if isinstance(content, dict) else None
-        if type(entries) is not list:
-            raise ValueError(
-                f'{self.json_file}: no list "{section}"; give a COCO instances file, '
-                f'or add "{section}": [] if there are none'
-            )
-        for i, entry in enumerate(entries):
-            for field in fields:
-                if not isinstance(entry, dict) or field not in entry:
-                    raise ValueError(
-                        f'{self.json_file}: {section}[{i}] has no "{field}"; '
-                        f"every entry of {section} needs {', '.join(fields)}"
-                    )
-
-    def _unique_ids(self, section: str, entries: list[dict[str, Any]]) -> list[int]:
-        ids = [entry["id"] for entry in entries]
-        if len(set(ids)) < len(ids):
-            twice = next(i for i in ids if ids.count(i) > 1)
-            raise ValueError(
-                f'{self.json_file}: {section} has the "id" {twice} twice; number them anew'
-            )
-        return ids
-
-    def _read_objects(self, annotations: list[dict[str, Any]]) -> list[list[_Object]]:
-        row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        label_of = {category_id: label for label, category_id in enumerate(self.category_ids)}
-        objects: list[list[_Object]] = [[] for _ in self._images]
-        for annotation in annotations:
-            row = self._look_up(annotation, "image_id", row_of, "images")
-            label = self._look_up(annotation, "category_id", label_of, "categories")
-            try:
-                made = self._read_object(annotation, label, *self._size(row))
-            except _Unusable as reason:
-                self._skip(annotation, str(reason))
+            read_image(self.image_path(i), self._size(i))
+        except (OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError):
+                cure = "put the photo into the image folder"
+            elif isinstance(error, OSError):
+                cure = "replace the photo, or remove it from images"
             else:
-                objects[row].append(made)
-        return objects
+                cure = "scale the annotations, or correct height and width"
+            what = str(error).removeprefix(f"{self.image_path(i)}: ").split("; check the")[0]
+            return Problem(shown(self.file_name(i)), None, what, cure)
+        return None
 
-    def _look_up(
-        self, annotation: dict[str, Any], field: str, index_of: dict[int, int], section: str
-    ) -> int:
-        if annotation[field] not in index_of:
-            raise ValueError(
-                f"{self.json_file}: annotation {annotation.get('id')} has the "
-                f'"{field}" {annotation[field]}, which is not among {section}; '
-                f"add it there or remove the annotation"
-            )
-        return index_of[annotation[field]]
+    def _size(self, i: int) -> tuple[int, int]:
+        return self._found.photos[i].height, self._found.photos[i].width
 
-    def _read_object(
-        self, annotation: dict[str, Any], label: int, height: int, width: int
-    ) -> _Object:
-        if annotation.get("ignore"):
-            raise _Unusable("it is marked ignore")
-        segmentation = annotation.get("segmentation")
-        if not segmentation:
-            raise _Unusable("no segmentation, and masks cannot be trained from a box")
-        if isinstance(segmentation, dict):
-            shape = _rle_counts(segmentation, height, width)
-        else:
-            shape = _polygons(segmentation, lambda reason: self._skip(annotation, reason))
-        box = _box(annotation.get("bbox"), shape, height, width)
-        return _Object(box, label, shape, bool(annotation.get("iscrowd", 0)))
-
-    def _skip(self, annotation: dict[str, Any], reason: str) -> None:
-        self.skipped.append(f"{self.json_file}: annotation {annotation.get('id')}: {reason}")
-
-
-class _Unusable(ValueError):
-    """Why an annotation is left out."""
-
-
-def _polygons(segmentation: Any, note: Callable[[str], None]) -> Polygons:
-    """The parts that are outlines, float64; the others are noted and dropped."""
-    parts = []
-    for part in segmentation if isinstance(segmentation, list) else ():
-        if _are_numbers(part) and len(part) >= 6 and len(part) % 2 == 0:
-            parts.append(np.array(part, np.float64))
-        else:
-            note("a polygon part is not [x1, y1, x2, y2, ...] with 3 points or more")
-    if not parts:
-        raise _Unusable("no usable polygon")
-    return parts
-
-
-def _box(bbox: Any, shape: Polygons | np.ndarray, height: int, width: int) -> np.ndarray:
-    """[4] float32 corners, clipped to the image; from the shape if there is no bbox."""
-    if bbox is None:
-        corners = _extent(_segmentation(shape, height, width))
-    elif _are_numbers(bbox) and len(bbox) == 4:
-        x, y, w, h = bbox
-        corners = np.array([x, y, x + w, y + h], np.float64)
-    else:
-        raise _Unusable(f"its bbox is {bbox}, not [x, y, w, h]")
-    box = np.clip(corners, 0, [width, height, width, height]).astype(np.float32)
-    if (box[2:] <= box[:2]).any():
-        raise _Unusable("its box has no area inside the image")
-    return box
-
-
-def _extent(segmentation: Segmentation) -> np.ndarray:
-    if isinstance(segmentation, BitMask):
-        return segmentation.box
-    points = np.concatenate(segmentation).reshape(-1, 2)
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
-
-
-def _are_numbers(values: Any) -> bool:
-    """Whether this is a list of finite numbers."""
-    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
-        return False
-    return math.isfinite(sum(values))  # one nan or inf spoils the sum
-
-
-# ---- run-length encoding -------------------------------------------------------
-# Decoded here and not by pycocotools, which answers a damaged string with
-# whatever was in memory instead of an error.
-
-
-def _rle_counts(rle: dict[str, Any], height: int, width: int) -> np.ndarray:
-    """[runs] int64, zeros first; raises `_Unusable` unless they fill the image."""
-    if rle.get("size") != [height, width]:
-        raise _Unusable(f"its RLE is for size {rle.get('size')}, the image is {[height, width]}")
-    counts = rle.get("counts")
-    if isinstance(counts, str):
-        counts = _unpack(counts)
-    whole = isinstance(counts, list) and all(isinstance(c, int) and c >= 0 for c in counts)
-    if not whole or sum(counts) != height * width:
-        raise _Unusable("its RLE cannot be decoded: the runs do not fill the image")
-    if sum(counts[1::2]) == 0:
-        raise _Unusable("its RLE is empty")
-    return np.array(counts, np.int64)
-
-
-def _unpack(text: str) -> list[int]:
-    """The run lengths in a compressed RLE string.
-
-    A character holds 6 bits above "0": five of a number, lowest first, and one
-    that says whether the number goes on. From the fourth run on, the number is
-    the difference to the run before the last.
-    """
-    counts: list[int] = []
-    number = bits = 0
-    for character in text:
-        code = ord(character) - 48
-        number |= (code & 31) << bits
-        bits += 5
-        if code & 32:
-            continue
-        if code & 16:  # the highest bit is the sign
-            number -= 1 << bits
-        counts.append(number + (counts[-2] if len(counts) > 2 else 0))
-        number = bits = 0
-    return counts
+    def _stored_size(self, file_name: str) -> tuple[int, int] | None:
+        return stored_size(self.image_dir / file_name)
 
 
 def _segmentation(shape: Polygons | np.ndarray, height: int, width: int) -> Segmentation:
     """Fresh arrays for the ground truth: copied polygons, or runs drawn and cropped."""
     if isinstance(shape, list):
         return [part.copy() for part in shape]
-    values = np.arange(len(shape), dtype=np.uint8) % 2
-    mask = np.repeat(values, shape).reshape(width, height).T  # runs go down the columns
-    return _crop(mask)
-
-
-def _crop(mask: np.ndarray) -> BitMask:
-    """A mask [h, w] of the whole image, not empty, as a `BitMask` cropped to its pixels."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    y1, y2 = rows[0], rows[-1] + 1
-    x1, x2 = columns[0], columns[-1] + 1
-    pixels = np.ascontiguousarray(mask[y1:y2, x1:x2])
-    return BitMask(pixels, np.array([x1, y1, x2, y2], np.float32))
+    return rle.crop(rle.draw(shape, height, width))

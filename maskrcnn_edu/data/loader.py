@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ import paddle
 
 from ..structures import Batch, GroundTruth
 from .coco import Sample
+from .problems import LeftOutWarning, UnreadablePhoto
 from .transforms import Transform, apply_transforms
 
 Item = TypeVar("Item")
@@ -77,6 +79,10 @@ class BatchLoader:
     has a random generator of its own, so an interrupted run can be continued, and
     sample i of epoch e is the same whatever was loaded before.
 
+    A photo that cannot be read is left out, with a `LeftOutWarning`: another sample,
+    drawn at random, takes its place. So every batch stays full, the number of batches
+    stays what it is, and all processes have equally many.
+
     Attributes:
         dataset: anything with a length whose items are `Sample`.
         sample_transforms: applied to each sample, in order.
@@ -100,6 +106,8 @@ class BatchLoader:
     seed: int = 0
     rank: int = 0
     world_size: int = 1
+    # rows that failed, and why: they fail again, so this only saves time and repetition
+    _unreadable: dict[int, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError if a field is out of range or no batch could be made."""
@@ -128,6 +136,9 @@ class BatchLoader:
         Args:
             epoch: its number, 0 or more.
             skip: how many batches to leave out at the start, unread.
+
+        Raises (when a batch is asked for):
+            ValueError: not a single photo can be read.
         """
         if epoch < 0 or skip < 0:
             raise ValueError(f"epoch and skip must be 0 or more, not {epoch} and {skip}")
@@ -149,14 +160,38 @@ class BatchLoader:
         return [own[i : i + self.batch_size] for i in range(0, end, self.batch_size)]
 
     def _load(self, epoch: int, rows: np.ndarray) -> list[Sample]:
-        samples = []
-        for row in rows.tolist():
-            # row + 1, as numpy pads seeds with zeros: [seed, epoch, 0] is the order's stream
-            rng = np.random.default_rng([self.seed, epoch, row + 1])
-            samples.append(apply_transforms(self.dataset[row], self.sample_transforms, rng))
+        samples = [self._sample(epoch, row) for row in rows.tolist()]
         for transform in self.batch_transforms:
             samples = transform(samples)
         return samples
+
+    def _sample(self, epoch: int, row: int) -> Sample:
+        """Sample ``row``; if its photo cannot be read, the first of the others that can."""
+        # row + 1, as numpy pads seeds with zeros: [seed, epoch, 0] is the order's stream
+        rng = np.random.default_rng([self.seed, epoch, row + 1])
+        sample = self._try(row, rng)
+        if sample is not None:
+            return sample
+        others = np.random.default_rng([self.seed, epoch, row + 1, 1])
+        for other in others.permutation(len(self.dataset)).tolist():
+            # a stream each: it must not matter which photos are known to fail already
+            sample = self._try(other, np.random.default_rng([self.seed, epoch, row + 1, other + 2]))
+            if sample is not None:
+                return sample
+        raise ValueError(
+            f"none of the {len(self.dataset)} photos can be read, {self._unreadable[row]}; "
+            f"check the image folder"
+        )
+
+    def _try(self, row: int, rng: np.random.Generator) -> Sample | None:
+        if row in self._unreadable:
+            return None
+        try:
+            return apply_transforms(self.dataset[row], self.sample_transforms, rng)
+        except UnreadablePhoto as reason:
+            self._unreadable[row] = str(reason)
+            warnings.warn(f"left out: {reason}", LeftOutWarning, stacklevel=2)
+            return None
 
 
 def prefetch(

@@ -29,7 +29,9 @@ import numpy as np
 from PIL import Image
 
 from ..structures import BitMask, GroundTruth, Segmentation
-from .coco import Sample, read_image
+from .coco import Sample
+from .photo import read_image
+from .problems import UnreadablePhoto
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
@@ -105,14 +107,17 @@ class Decode:
     """Read the photo of a sample that has only its path; others pass unchanged.
 
     Raises (when called):
-        OSError, ValueError: see `read_image`.
+        UnreadablePhoto: the photo cannot be used; the message says why, see `read_image`.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if sample.image is not None:
             return sample
         height, width = sample.im_shape.astype(int).tolist()
-        return replace(sample, image=read_image(sample.path, (height, width)))
+        try:
+            return replace(sample, image=read_image(sample.path, (height, width)))
+        except (OSError, ValueError) as error:
+            raise UnreadablePhoto(str(error)) from error
 
 
 @dataclass(frozen=True)

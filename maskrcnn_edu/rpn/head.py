@@ -10,7 +10,7 @@ from paddle.nn.initializer import Normal
 from maskrcnn_edu.boxes import delta2bbox
 from maskrcnn_edu.conv import Conv2D
 from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss, binary_cross_entropy
-from maskrcnn_edu.rows import total
+from maskrcnn_edu.rows import full_precision, total
 from maskrcnn_edu.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.rpn.targets import RPNTargetAssign
@@ -119,7 +119,8 @@ class RPNHead(nn.Layer):
 def _join_levels(maps: list[Tensor], per_anchor: int) -> Tensor:
     """L maps [N, K * per_anchor, h, w] -> [N, A, per_anchor]; row i belongs to anchor i."""
     # channels last, because anchors are ordered by row, column, anchor of the cell
-    rows = [m.transpose([0, 2, 3, 1]).reshape([m.shape[0], -1, per_anchor]) for m in maps]
+    last = [full_precision(m).transpose([0, 2, 3, 1]) for m in maps]
+    rows = [m.reshape([m.shape[0], -1, per_anchor]) for m in last]
     return paddle.concat(rows, axis=1)
 
 

@@ -162,43 +162,53 @@ def test_packed_rle_is_read_as_pycocotools_writes_it(tmp_path_factory, seed, den
 def test_a_useless_annotation_is_skipped_with_its_reason(read, changes, reason):
     dataset = read(annotation(id=77, **changes), annotation())
     assert len(dataset[0].gt) == 1
-    assert "instances.json: annotation 77" in dataset.skipped[-1]
-    assert reason in dataset.skipped[-1]
+    problem = dataset.problems[-1]
+    assert (problem.image, problem.annotation) == ("a.png", 77)
+    assert reason in problem.what and problem.cure
 
 
 def test_a_bad_part_is_dropped_and_the_object_stays(read):
     dataset = read(annotation(segmentation=[[1, 1, 2, 2], SQUARE]))
     assert len(dataset[0].gt.segms[0]) == 1
-    assert len(dataset.skipped) == 1 and "part" in dataset.skipped[0]
+    assert len(dataset.problems) == 1 and "part" in dataset.problems[0].what
 
 
-def test_a_sound_file_skips_nothing(read):
-    assert read(annotation()).skipped == []
+def test_a_sound_file_has_no_problems(read):
+    assert read(annotation()).problems == []
 
 
-# ---- what the file cannot mean ---------------------------------------------------
+# ---- what is no COCO file --------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"images": None}, '"images"'),
-        ({"categories": {}}, '"categories"'),
-        ({"images": [{"id": 1, "file_name": "a.png", "width": 6}]}, 'images[0] has no "height"'),
-        (
-            {"images": [{"id": 1, "file_name": "a.png", "width": 6, "height": 0}]},
-            'images[0] has a "height"',
-        ),
-        ({"categories": [{"id": 1, "name": "a"}] * 2}, "twice"),
-        ({"annotations": [{"image_id": 10}]}, 'annotations[0] has no "category_id"'),
-        ({"annotations": [annotation(category_id=4)]}, '"category_id" 4'),
-        ({"annotations": [annotation(image_id=4)]}, '"image_id" 4'),
+        ({"images": None}, 'no list "images"'),
+        ({"categories": {}}, 'no list "categories"'),
+        ({"annotations": 3}, 'no list "annotations"'),
+        ({"categories": []}, "none of its categories can be used: there are none"),
+        ({"categories": [{"id": "1", "name": "a"}]}, 'categories[0]: "id" is the text 1'),
+        ({"images": []}, "none of its images can be used: there are none"),
+        ({"images": [3]}, "images[0]: 3 is no entry"),
     ],
 )
-def test_an_inconsistent_file_is_refused_by_name(read, changes, named):
+def test_a_file_that_is_no_coco_file_is_refused_by_name(read, changes, named):
     with pytest.raises(ValueError, match="instances.json") as caught:
         read(**changes)
     assert named in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_problem(tmp_path):
+    path = tmp_path / "windows.json"
+    path.write_text(json.dumps(content(annotation())), encoding="utf-8-sig")
+    assert CocoDataset(path, tmp_path).problems == []
+
+
+def test_lists_nested_without_end_are_refused_by_name(tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 10**6)
+    with pytest.raises(ValueError, match="deep.json"):
+        CocoDataset(path, tmp_path)
 
 
 def test_a_file_that_is_no_json_is_refused_by_name(tmp_path):

@@ -1,0 +1,99 @@
+"""What is wrong with a dataset: one record for each thing, and their table."""
+
+from __future__ import annotations
+
+import reprlib
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+COLUMNS = (28, 12, 56, 44)  # characters: image, annotation, problem, cure
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, and what to do about it.
+
+    Attributes:
+        image: its file name, or the place in the file that stands for it; None if no image
+            is concerned.
+        annotation: its id, or the place in the file if it has none; None if no annotation
+            is concerned.
+        what: what is wrong, and what becomes of it if that is not plain.
+        cure: what to do.
+    """
+
+    image: str | None
+    annotation: int | str | None
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        place = [] if self.image is None else [self.image]
+        if self.annotation is not None:
+            place.append(f"annotation {self.annotation}")
+        where = f"{', '.join(place)}: " if place else ""
+        return f"{where}{self.what}; {self.cure}"
+
+
+class Unusable(ValueError):
+    """Why one entry of a file cannot be used.
+
+    Attributes:
+        what: what is wrong.
+        cure: what to do.
+    """
+
+    def __init__(self, what: str, cure: str):
+        super().__init__(f"{what}; {cure}")
+        self.what, self.cure = what, cure
+
+
+class UnreadablePhoto(ValueError):
+    """A photo that is missing, broken, or of another size than the annotations say."""
+
+
+class LeftOutWarning(UserWarning):
+    """A photo is left out, and the work goes on without it."""
+
+
+def shown(value: object) -> str:
+    """A value of a file as a message can hold it: short, and on one line."""
+    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= 80:
+        return value
+    text = reprlib.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def first_few(problems: Sequence[Problem], name: str, few: int = 5) -> str:
+    """The first problems of a file called ``name``, a line each, and how many more there are."""
+    if not problems:
+        return ""
+    lines = [f"{name}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
+    lines += [f"  {each}" for each in problems[:few]]
+    if len(problems) > few:
+        lines.append(f"  ... and {len(problems) - few} more; `maskrcnn-edu data check` shows all")
+    return "\n".join(lines)
+
+
+def table(problems: Sequence[Problem], limit: int = 50) -> str:
+    """The problems as text in four columns, long ones wrapped.
+
+    Args:
+        problems: in the order of the rows.
+        limit: at most so many rows; a last line says how many more there are.
+    """
+    rows = [("image", "annotation", "problem", "cure")]
+    for each in problems[:limit]:
+        annotation = "" if each.annotation is None else str(each.annotation)
+        rows.append((each.image or "", annotation, each.what, each.cure))
+    wrapped = [[textwrap.wrap(t, w) for t, w in zip(row, COLUMNS)] for row in rows]
+    widths = [max(len(line) for row in wrapped for line in row[c] or [""]) for c in range(4)]
+    lines = []
+    for row in wrapped:
+        for i in range(max(map(len, row))):
+            cells = [c[i] if i < len(c) else "" for c in row]
+            lines.append("  ".join(t.ljust(w) for t, w in zip(cells, widths)).rstrip())
+    if len(problems) > limit:
+        lines.append(f"... and {len(problems) - limit} more")
+    return "\n".join(lines)

@@ -1,0 +1,113 @@
+"""Run-length encoding (RLE): a mask as the lengths of its runs of zeros and ones.
+
+The mask is read column by column. ``counts`` holds the lengths in turn, zeros first:
+a list of numbers, or a string that packs them.
+
+Decoded here and not by pycocotools, which answers a damaged string with whatever was
+in memory instead of an error.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from ..structures import BitMask
+from .problems import Unusable, shown
+
+PACKED = re.compile(r"(?:[P-o]{0,12}[0-O])*")
+"""A packed string: "P" to "o" say that the number goes on, and 13 characters are enough."""
+
+REDRAW = "export the mask again, or remove the annotation"
+
+
+def read_runs(rle: dict[str, Any], height: int, width: int) -> np.ndarray:
+    """The lengths of the runs of an annotation's RLE.
+
+    Args:
+        rle: ``{"size": [height, width], "counts": list or string}``.
+        height, width: of the image.
+
+    Returns:
+        [runs] int64, zeros first; they fill the image.
+
+    Raises:
+        Unusable: they are for another size, cannot be decoded, or there are no ones.
+    """
+    if rle.get("size") != [height, width]:
+        what = f"its RLE is for size {shown(rle.get('size'))}, the image is {[height, width]}"
+        raise Unusable(what, REDRAW)
+    counts = rle.get("counts")
+    if isinstance(counts, str):
+        counts = unpack(counts) if PACKED.fullmatch(counts) else None
+    whole = isinstance(counts, list) and all(type(c) is int and c >= 0 for c in counts)
+    if not whole or sum(counts) != height * width:
+        raise Unusable("its RLE cannot be decoded: the runs do not fill the image", REDRAW)
+    if sum(counts[1::2]) == 0:
+        raise Unusable("its RLE is empty", REDRAW)
+    return np.array(counts, np.int64)
+
+
+def unpack(text: str) -> list[int]:
+    """The run lengths in a compressed RLE string.
+
+    A character holds 6 bits above "0": five of a number, lowest first, and one
+    that says whether the number goes on. From the fourth run on, the number is
+    the difference to the run before the last.
+    """
+    counts: list[int] = []
+    number = bits = 0
+    for character in text:
+        code = ord(character) - 48
+        number |= (code & 31) << bits
+        bits += 5
+        if code & 32:
+            continue
+        if code & 16:  # the highest bit is the sign
+            number -= 1 << bits
+        counts.append(number + (counts[-2] if len(counts) > 2 else 0))
+        number = bits = 0
+    return counts
+
+
+def extent(runs: np.ndarray, height: int) -> np.ndarray:
+    """The box [x1, y1, x2, y2] float32 of the ones, without drawing them.
+
+    Args:
+        runs: [runs] as `read_runs` returns them.
+        height: of the image.
+    """
+    ends = np.cumsum(runs)
+    first, last = (ends - runs)[1::2], ends[1::2] - 1  # first and last pixel of each run of ones
+    first, last = first[first <= last], last[first <= last]
+    x1, x2 = first[0] // height, last[-1] // height + 1
+    if (first // height != last // height).any():  # a run goes on at the top of the next column
+        y1, y2 = 0, height
+    else:
+        y1, y2 = (first % height).min(), (last % height).max() + 1
+    return np.array([x1, y1, x2, y2], np.float32)
+
+
+def draw(runs: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The mask [h, w] uint8 that the runs stand for."""
+    values = np.arange(len(runs), dtype=np.uint8) % 2
+    return np.repeat(values, runs).reshape(width, height).T  # runs go down the columns
+
+
+def crop(mask: np.ndarray) -> BitMask:
+    """A mask [h, w] of the whole image, not empty, as a `BitMask` cropped to its pixels."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
+    y1, y2 = rows[0], rows[-1] + 1
+    x1, x2 = columns[0], columns[-1] + 1
+    pixels = np.ascontiguousarray(mask[y1:y2, x1:x2])
+    return BitMask(pixels, np.array([x1, y1, x2, y2], np.float32))
+
+
+def encode(mask: np.ndarray) -> dict[str, Any]:
+    """A mask [h, w], nonzero inside, as COCO's RLE with a packed string."""
+    encoded = coco_mask.encode(np.asfortranarray(mask != 0, np.uint8))
+    return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}

@@ -1,0 +1,79 @@
+"""A photo with what was found in it, drawn at a size that fits a screen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import paddle
+from matplotlib.figure import Figure
+from PIL import Image
+
+from maskrcnn_edu.structures import Detections
+from maskrcnn_edu.viz.detections import draw_detections
+
+LONGEST_SIDE = 2000
+"""Pixels; a larger photo is shrunk for drawing."""
+
+
+class Overlay:
+    """Collects a photo's detections one by one, and draws them.
+
+    A mask at the photo's size is forgotten as soon as it is shrunk, so a hundred objects
+    in a huge photo need no more memory than in a small one.
+
+    Args:
+        image: [h, w, 3] uint8.
+        min_score: leave out what is less certain.
+    """
+
+    def __init__(self, image: np.ndarray, min_score: float = 0.5):
+        self.min_score = min_score
+        self.image = shrink(image)
+        sides = list(zip(self.image.shape[:2], image.shape[:2]))
+        # the middle one of the pixels that become one
+        self.rows, self.columns = (
+            ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in sides
+        )
+        (y, x) = (new / old for new, old in sides)
+        self.scale = np.array([x, y, x, y], np.float32)
+        self.shown: list[Detections] = []
+
+    def add(self, one: Detections) -> None:
+        """Remember a record of one detection, image frame, with its mask [1, h, w]."""
+        if one.scores.numpy()[0] < self.min_score:
+            return
+        mask = one.masks[0].numpy()[np.ix_(self.rows, self.columns)]
+        boxes = one.boxes.numpy() * self.scale
+        self.shown.append(Detections(boxes, one.labels, one.scores, one.roi_index, mask[None]))
+
+    def draw(self, class_names: Sequence[str]) -> Figure:
+        """The figure of `draw_detections`."""
+        found = _join(self.shown) if self.shown else _join([NOTHING])
+        return draw_detections(self.image, found, class_names, self.min_score)
+
+
+NOTHING = Detections(
+    boxes=np.zeros([0, 4], np.float32),
+    labels=np.zeros([0], np.int64),
+    scores=np.zeros([0], np.float32),
+    roi_index=np.zeros([0], np.int64),
+    masks=np.zeros([0, 1, 1], bool),
+)
+
+
+def _join(found: Sequence[Detections]) -> Detections:
+    """Many records as one, of tensors."""
+    fields = ([getattr(each, f.name) for each in found] for f in dataclasses.fields(Detections))
+    return Detections(*(paddle.to_tensor(np.concatenate(values)) for values in fields))
+
+
+def shrink(image: np.ndarray, longest: int = LONGEST_SIDE) -> np.ndarray:
+    """A photo [h, w, 3] uint8 with neither side above ``longest`` pixels."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image
+    sides = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(image).resize(sides, Image.Resampling.BOX))

@@ -1,0 +1,221 @@
+"""Everything that a COCO file can get wrong, one mistake at a time."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from maskrcnn_edu.data import rle
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.problems import Problem, first_few, shown, table
+
+SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
+
+
+def content():
+    return {
+        "images": [
+            {"id": 10, "file_name": "a.png", "width": 6, "height": 4},
+            {"id": 7, "file_name": "b.png", "width": 6, "height": 4},
+        ],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 9, "name": "dog"}],
+        "annotations": [
+            {"id": 1, "image_id": 10, "category_id": 3, "bbox": [1, 1, 2, 2]}
+            | {"segmentation": [SQUARE], "iscrowd": 0, "area": 4},
+            {"id": 2, "image_id": 7, "category_id": 9, "bbox": [1, 1, 2, 2]}
+            | {"segmentation": {"size": [4, 6], "counts": [5, 2, 2, 2, 13]}, "iscrowd": 0},
+        ],
+    }
+
+
+@pytest.fixture
+def read(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (6, 4)).save(tmp_path / name)
+
+    def change_and_read(change=lambda made: None):
+        made = content()
+        change(made)
+        (tmp_path / "instances.json").write_text(json.dumps(made))
+        return CocoDataset(tmp_path / "instances.json", tmp_path)
+
+    return change_and_read
+
+
+def put(section, row, **fields):
+    return lambda made: made[section][row].update(fields)
+
+
+def drop(section, row, field):
+    return lambda made: made[section][row].pop(field)
+
+
+def add(section, *entries):
+    return lambda made: made[section].extend(entries)
+
+
+ONE, TWO = content()["annotations"]
+
+PROBLEMS = [
+    # images
+    (drop("images", 0, "id"), "a.png", None, 'no "id"', (1, 1)),
+    (put("images", 0, id="10"), "a.png", None, '"id" is the text 10, no whole number', (1, 1)),
+    (put("images", 0, id=True), "a.png", None, '"id" is True, no whole number', (1, 1)),
+    (put("images", 0, id=[1]), "a.png", None, '"id" is [1], no whole number', (1, 1)),
+    (put("images", 1, id=10), "b.png", None, "the image id 10 is used twice", (1, 1)),
+    (drop("images", 0, "file_name"), "images[0]", None, 'no "file_name"', (1, 1)),
+    (put("images", 0, file_name=5), "5", None, '"file_name" is 5, no printable text', (1, 1)),
+    (put("images", 0, file_name="a\nb"), "'a\\nb'", None, "no printable text", (1, 1)),
+    (put("images", 1, file_name="a.png"), "a.png", None, "listed twice, as 10 and as 7", (1, 1)),
+    (put("images", 0, width=10**12), "a.png", None, "1000000000000 x 4 pixels are more", (1, 1)),
+    (add("images", 3), "images[2]", None, "3 is no entry", (2, 2)),
+    # sizes that the file does not say are read from the photo
+    (drop("images", 0, "height"), "a.png", None, '"height" None', (2, 2)),
+    (put("images", 0, height=0), "a.png", None, "that of the file is used", (2, 2)),
+    (put("images", 0, width="6"), "a.png", None, '"width" 6', (2, 2)),
+    (put("images", 0, width=None, file_name="c.png"), "c.png", None, "cannot be read", (1, 1)),
+    # categories
+    (add("categories", {"id": 3, "name": "x"}), None, None, "the id 3 is used twice", (2, 2)),
+    (add("categories", {"id": True, "name": "x"}), None, None, '[2]: "id" is True', (2, 2)),
+    (add("categories", {"id": "4", "name": "x"}), None, None, '"id" is the text 4', (2, 2)),
+    (add("categories", {"id": 4}), None, None, 'categories[2]: no "name"', (2, 2)),
+    (add("categories", {"id": 4, "name": ""}), None, None, '"name" is', (2, 2)),
+    # annotations
+    (put("annotations", 0, image_id=4), None, 1, '"image_id" 4 is not among', (2, 1)),
+    (put("annotations", 0, image_id="10"), None, 1, '"image_id" is the text 10', (2, 1)),
+    (drop("annotations", 0, "image_id"), None, 1, 'no "image_id"', (2, 1)),
+    (put("annotations", 0, category_id=4), "a.png", 1, "4 is not among categories", (2, 1)),
+    (put("annotations", 0, category_id="3"), "a.png", 1, "is the text 3", (2, 1)),
+    (put("annotations", 0, category_id=True), "a.png", 1, "is True, no whole number", (2, 1)),
+    (drop("annotations", 0, "category_id"), "a.png", 1, 'no "category_id"', (2, 1)),
+    (drop("annotations", 0, "id"), "a.png", "annotations[0]", "used all the same", (2, 2)),
+    (put("annotations", 1, id=1), "b.png", 1, "used twice; both are used", (2, 2)),
+    (add("annotations", ONE), "a.png", 1, "listed twice", (2, 2)),
+    (add("annotations", []), None, "annotations[2]", "[] is no entry", (2, 2)),
+    (put("annotations", 0, iscrowd="no"), "a.png", 1, '"iscrowd" is no', (2, 1)),
+    (put("annotations", 0, area="4"), "a.png", 1, '"area" is 4; that of the mask', (2, 2)),
+    (put("annotations", 0, area=float("nan")), "a.png", 1, '"area" is nan', (2, 2)),
+    (put("annotations", 0, bbox=[1, 1, float("nan"), 2]), "a.png", 1, "its bbox is", (2, 1)),
+    (put("annotations", 0, bbox=[1, 1, 10**400, 2]), "a.png", 1, "its bbox is", (2, 1)),
+    (put("annotations", 0, bbox=[9, 9, 2, 2]), "a.png", 1, "no area inside the image", (2, 1)),
+    (put("annotations", 0, bbox=[4, 1, 2, 2]), "a.png", 1, "no area inside its box", (2, 1)),
+    (put("annotations", 0, segmentation="x"), "a.png", 1, "no usable polygon", (2, 1)),
+    (put("annotations", 0, segmentation=[[1, 1, 2, 2]]), "a.png", 1, "3 points or more", (2, 1)),
+    (put("annotations", 0, segmentation=[[1e9, 1, 2, 2, 1, 3]]), "a.png", 1, "far outside", (2, 1)),
+    (put("annotations", 1, segmentation={"size": [4, 6], "counts": [10**15, 9]}),
+     "b.png", 2, "cannot be decoded", (2, 1)),
+    (put("annotations", 1, segmentation={"size": [4, 6], "counts": "o" * 10**6}),
+     "b.png", 2, "cannot be decoded", (2, 1)),
+    (put("annotations", 1, segmentation={"size": [4, 6], "counts": [24]}),
+     "b.png", 2, "its RLE is empty", (2, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "image", "annotation", "what", "used"), PROBLEMS)
+def test_a_mistake_is_named_and_the_rest_is_used(read, change, image, annotation, what, used):
+    dataset = read(change)
+    (problem, *_) = dataset.problems
+    assert (problem.image, problem.annotation) == (image, annotation)
+    assert what in problem.what and problem.cure
+    assert (len(dataset), sum(len(dataset[i].gt) for i in range(len(dataset)))) == used
+
+
+def test_annotations_of_a_left_out_image_are_not_problems_of_their_own(read):
+    dataset = read(put("images", 1, file_name="a.png"))
+    assert len(dataset.problems) == 1
+    assert dataset.listed() == {"categories": 2, "images": 2, "annotations": 2}
+
+
+def test_a_file_without_annotations_says_so(read):
+    (problem,) = read(lambda made: made["annotations"].clear()).problems
+    assert "no usable annotation" in problem.what
+
+
+def test_a_missing_size_is_that_of_the_upright_photo(read, tmp_path):
+    lying = Image.new("RGB", (6, 4))
+    exif = lying.getexif()
+    exif[0x0112] = 6
+    lying.save(tmp_path / "turned.png", exif=exif)
+    dataset = read(put("images", 0, file_name="turned.png", width=None, height=None))
+    assert dataset[0].im_shape.tolist() == [6, 4]
+    assert dataset.photo_problem(0) is None
+
+
+# ---- photos ----------------------------------------------------------------------
+
+
+def test_photos_that_cannot_be_used(read, tmp_path):
+    whole = (tmp_path / "a.png").read_bytes()
+    dataset = read()
+    assert dataset.photo_problem(0) is None
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read as an image" in dataset.photo_problem(0).what
+    (tmp_path / "a.png").unlink()
+    assert dataset.photo_problem(0) == Problem(
+        "a.png", None, "no such image", "put the photo into the image folder"
+    )
+    Image.new("RGB", (5, 4)).save(tmp_path / "a.png")
+    problem = dataset.photo_problem(0)
+    assert "4 high and 5 wide" in problem.what and "correct height and width" in problem.cure
+
+
+# ---- what evaluation is given ----------------------------------------------------
+
+
+def test_the_truth_of_a_sound_file_is_the_file(read):
+    truth = read().truth()
+    made = content()
+    assert truth["images"] == made["images"] and truth["categories"] == made["categories"]
+    first, second = truth["annotations"]
+    assert first == ONE
+    assert second == TWO | {"area": 4.0}
+
+
+def test_the_truth_of_a_broken_file_can_be_scored(read):
+    def spoil(made):
+        made["annotations"] += [{"image_id": 7}, None, ONE | {"id": 5, "bbox": [1, 1, 0, 0]}]
+        del made["annotations"][0]["id"], made["annotations"][0]["iscrowd"]
+        made["annotations"][0]["area"] = "big"
+
+    first, second = read(spoil).truth()["annotations"]
+    assert first == ONE | {"area": 4.0}
+    assert second["id"] == 2
+
+
+# ---- runs ------------------------------------------------------------------------
+
+
+def test_the_extent_of_runs_is_that_of_the_drawn_mask():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        height, width = rng.integers(1, 9, 2)
+        mask = rng.random((height, width)) < rng.random()
+        mask[rng.integers(height), rng.integers(width)] = True
+        runs = rle.read_runs(rle.encode(mask), int(height), int(width))
+        assert (rle.draw(runs, height, width) == mask).all()
+        assert rle.extent(runs, height).tolist() == rle.crop(mask).box.tolist()
+        assert (coco_mask.decode(rle.encode(mask)) == mask).all()
+
+
+# ---- tables ----------------------------------------------------------------------
+
+
+def test_a_table_is_cut_but_counts_everything():
+    problems = [Problem("a.png", i, "word " * 30, "cure") for i in range(9)]
+    lines = table(problems, limit=2).splitlines()
+    assert lines[-1] == "... and 7 more" and lines[0].split() == [
+        "image", "annotation", "problem", "cure",
+    ]  # fmt: skip
+    assert max(map(len, lines)) < 160
+    assert "9 problems" in first_few(problems, "x.json") and "and 4 more" in first_few(
+        problems, "x"
+    )
+
+
+def test_values_are_shown_short_and_on_one_line():
+    assert shown("naïve.png") == "naïve.png"
+    for value in ("\ud800", "a\nb", "x" * 1000, [[[[1] * 99] * 99] * 99] * 99, 10**400):
+        text = shown(value)
+        assert len(text) < 400 and text.isprintable()
