@@ -9,6 +9,9 @@ import warnings as _warnings
 # Pillow first: Paddle 2.6.2 brings a zlib of its own, with which Pillow would crash
 import PIL.Image as _image
 
+from maskrcnn_edu.processor import prepare_processor as _prepare_processor
+
+_prepare_processor()  # before Paddle computes anything
 _warnings.filterwarnings("ignore", message=".*ccache.*")  # nothing is compiled here
 
 from maskrcnn_edu.backbone import Res5Head, ResNet

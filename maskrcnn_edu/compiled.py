@@ -24,23 +24,32 @@ from paddle.static import InputSpec
 from maskrcnn_edu.backbone import ResNet
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.neck import FPN
+from maskrcnn_edu.rows import has_rows
 from maskrcnn_edu.rpn.head import RPNFeat
 
 Maps = Tensor | list[Tensor]
 
 
-@contextmanager
-def compiled(model: MaskRCNN) -> Iterator[None]:
-    """Within the block the model's networks run compiled, where that is possible.
+WORTH_COMPILING = 40_000_000
+"""Weights times pictures from which compiling (1 to 4 seconds) is repaid: one picture for
+ResNet-50, some thirty for the course's model."""
 
-    It is with Paddle 3 on a CPU. Every network is compiled when it is first used, which
-    takes about as long as one photo; then it has a copy of its weights: do not train
-    within the block. A call that wants gradients is not compiled.
+
+@contextmanager
+def compiled(model: MaskRCNN, pictures: int) -> Iterator[None]:
+    """Within the block the model's networks run compiled, where that is possible and pays.
+
+    It is possible with Paddle 3 on a CPU. Every network is compiled when it is first used;
+    then it has a copy of its weights: do not train within the block. A call that wants
+    gradients is not compiled.
 
     Args:
         model: in prediction mode (``model.eval()``).
+        pictures: how many will be predicted.
     """
-    networks = _networks(model) if can_compile() else []
+    weights = sum(parameter.size for parameter in model.parameters())
+    pays = weights * pictures >= WORTH_COMPILING
+    networks = _networks(model) if pays and can_compile() else []
     for network in networks:
         network.forward = _Compiled(network)
     try:
@@ -81,9 +90,10 @@ class _Compiled:
         self.of_images = isinstance(network, (ResNet, FPN, RPNFeat))  # and answers with a list
 
     def __call__(self, inputs: Maps) -> Maps:
-        if self.plain.network.training or paddle.is_grad_enabled():
-            return self.plain(inputs)
         flat = inputs if isinstance(inputs, list) else [inputs]
+        learning = self.plain.network.training or paddle.is_grad_enabled()
+        if learning or not has_rows(flat[0]):  # the engine wants at least one
+            return self.plain(inputs)
         if self.engine is None:
             self.engine = self._compile(inputs)
         found = self.engine(flat)

@@ -16,6 +16,7 @@ import pycocotools.mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from maskrcnn_edu.compiled import compiled
 from maskrcnn_edu.data.coco import CocoDataset, Sample
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.mask_rcnn import MaskRCNN
@@ -78,7 +79,8 @@ def evaluate(
     own = batches[number::count]
     was_training = model.training
     model.eval()
-    found = list(_predict(model, dataset, reader, own, on_batch))
+    with compiled(model, sum(map(len, own))):
+        found = list(_predict(model, dataset, reader, own, on_batch))
     if was_training:
         model.train()
     shares = gather(found) if shared else [found]

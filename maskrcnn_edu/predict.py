@@ -15,6 +15,7 @@ import numpy as np
 import paddle
 
 from maskrcnn_edu.bbox.postprocess import boxes_in_image
+from maskrcnn_edu.compiled import compiled
 from maskrcnn_edu.config import Config, make
 from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.loader import collate
@@ -194,22 +195,23 @@ def predict_photos(
     results: list[dict] = []
     records = _records(photos)
     try:
-        for record, photo, name in zip(records, photos, overlay_names(photos, out_dir)):
-            try:
-                image = _read_quietly(photo)
-            except OSError as problem:
-                record["problem"] = str(problem)
-                on_problem(photo, problem)
-                continue
-            overlay = Overlay(image, min_score)
-            found, own = _predict_photo(model, config, classes, image, record, overlay)
-            draw = overlay.draw(classes.names).savefig
-            write_safely(out_dir / name, lambda p, draw=draw: draw(p, dpi=120, format="png"))
-            height, width = image.shape[:2]
-            record |= {"height": height, "width": width, "overlay": name, "found": len(found)}
-            record["problem"] = None
-            results += own
-            on_photo(photo, found)
+        with compiled(model, len(photos)):
+            for record, photo, name in zip(records, photos, overlay_names(photos, out_dir)):
+                try:
+                    image = _read_quietly(photo)
+                except OSError as problem:
+                    record["problem"] = str(problem)
+                    on_problem(photo, problem)
+                    continue
+                overlay = Overlay(image, min_score)
+                found, own = _predict_photo(model, config, classes, image, record, overlay)
+                draw = overlay.draw(classes.names).savefig
+                write_safely(out_dir / name, lambda p, draw=draw: draw(p, dpi=120, format="png"))
+                height, width = image.shape[:2]
+                record |= {"height": height, "width": width, "overlay": name, "found": len(found)}
+                record["problem"] = None
+                results += own
+                on_photo(photo, found)
     finally:
         for name, content in (("results.json", results), ("photos.json", records)):
             text = json.dumps(content)

@@ -12,6 +12,7 @@ HOUSE = Path(maskrcnn_edu.__file__).parent
 FLOORS = {
     "structures": 0,
     "rows": 0,
+    "processor": 0,
     "files": 0,
     "stopping": 0,
     "precision": 1,
@@ -64,6 +65,7 @@ FLOORS = {
     "config": 5,
     "weights": 6,
     "evaluate": 6,
+    "compiled": 5,
     "train": 7,
     "export": 6,
     "overlay": 5,
