@@ -31,4 +31,4 @@ class Conv2DTranspose(nn.Conv2DTranspose):
 def _add(x: Tensor, bias: Tensor) -> Tensor:
     bias = bias.reshape([1, -1, 1, 1])
     # a recorded program is optimized by what runs it, so there it stays simple
-    return x + bias.expand_as(x) if paddle.in_dynamic_mode() else x + bias
+    return x + bias.expand(x.shape) if paddle.in_dynamic_mode() else x + bias
