@@ -154,6 +154,14 @@ def collect(name: str) -> Counter:
 OWN_NAMES = {"assign_out_": "assign"}
 """Operators whose kernel has another name (an underscore at the end means "in place")."""
 
+BLACK_NAMES = {
+    "sum": "reduce_sum",
+    "mean": "reduce_mean",
+    "prod": "reduce_prod",
+    "cross_entropy_with_softmax": "softmax_with_cross_entropy",
+}
+"""Operators that mixed precision's black list has under another name."""
+
 HALVES = ("float16", "bfloat16")
 REASONS = {
     "roi_align": "boxes are float32, so features are cast to it",
@@ -162,7 +170,6 @@ REASONS = {
     "all": "of bool",
     "any": "of bool",
     "momentum_": "weights and gradients are float32",
-    "cross_entropy_with_softmax": "black list",
 }
 """Why an operator without a kernel for half precision needs none."""
 
@@ -219,9 +226,14 @@ def table(ran: Counter) -> list[Row]:
     for operator, dtype in sorted(ran):
         operators.setdefault(operator, []).append(dtype)
     return [
-        Row(name, types, kernels(registry, name), name.removesuffix("_grad") in black)
+        Row(name, types, kernels(registry, name), _black_name(name) in black)
         for name, types in operators.items()
     ]
+
+
+def _black_name(operator: str) -> str:
+    forward = operator.removesuffix("_grad")
+    return BLACK_NAMES.get(forward, forward)
 
 
 def lacking(rows: list[Row]) -> list[str]:

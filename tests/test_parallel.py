@@ -36,7 +36,6 @@ SMALL = [
     "BBoxAssigner.use_random=false",
     # the document's optimizer; AdamW's first steps are signs, which rounding can turn over
     "OptimizerBuilder.optimizer={type: Momentum, momentum: 0.9}",
-    "LearningRate.base_lr=0.02",
 ]
 STEPS = 20
 PYTHON = [sys.executable, "-m"]
