@@ -85,7 +85,7 @@ def test_eval_counts_images_without_detections(trained, shapes, tmp_path):
     config = (trained / "config.yml").read_text()
     silent = tmp_path / "silent"
     silent.mkdir()
-    for file in trained.iterdir():
+    for file in (path for path in trained.iterdir() if path.is_file()):
         (silent / file.name).write_bytes(file.read_bytes())
     assert "score_threshold: 0.05" in config
     (silent / "config.yml").write_text(

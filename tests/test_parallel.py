@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from maskrcnn_edu import parallel
+from maskrcnn_edu.cli import main
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.parallel import (
     Members,
@@ -69,7 +70,7 @@ def run(*command):
 def one(shapes, tmp_path_factory):
     """What a single process makes of whole batches."""
     out = tmp_path_factory.mktemp("one")
-    run(*PYTHON, "maskrcnn_edu", *training(shapes, out, "--processes", "1"))
+    assert main(training(shapes, out, "--processes", "1")) == 0
     return out
 
 
@@ -104,8 +105,8 @@ def test_two_processes_find_what_one_finds(shapes, one, tmp_path):
         assert "batch_size: 8" in tail
         tail = tail.replace("batch_size: 8", "batch_size: 2")
         (source / "config.yml").write_text(f"{head}EvalReader:{tail}")
-        options = ["--weights", source, *val, "--out", tmp_path / str(count)]
-        run(*PYTHON, "maskrcnn_edu", "eval", *options, "--processes", count)
+        options = ["--weights", str(source), *val, "--out", str(tmp_path / str(count))]
+        assert main(["eval", *options, "--processes", str(count)]) == 0
     for name in ("bbox.json", "segm.json", "ap.json", "ap.txt"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
     assert len({r["image_id"] for r in json.loads((tmp_path / "2/bbox.json").read_text())}) == 5
@@ -203,6 +204,12 @@ def test_nobody_waits_for_a_process_that_is_gone(shapes, tmp_path):
     assert not children.exists()
 
 
+def ended_with(code):
+    process = subprocess.Popen([sys.executable, "-S", "-c", f"raise SystemExit({code})"])
+    process.wait()
+    return process
+
+
 @pytest.fixture
 def members():
     started = Members()
@@ -211,18 +218,12 @@ def members():
 
 
 def test_a_failed_process_is_named_with_its_last_words(members):
-    members.start({}, ["data", "shapes", "--out", os.devnull + "/no"])
+    members.processes.append(ended_with(0))
     members.start({}, ["predict", "--weights", "nowhere", "--out", "x", "no.png"])
     members.processes[1].wait(60)
     words = members.last_words(1)
     assert words.startswith("process 1 of 2 failed (exit code 2); all end:\n  ")
     assert "maskrcnn-edu: no.png: " in words
-
-
-def ended_with(code):
-    process = subprocess.Popen([sys.executable, "-S", "-c", f"raise SystemExit({code})"])
-    process.wait()
-    return process
 
 
 def test_what_process_0_said_is_not_said_again(members):
