@@ -4,6 +4,8 @@ import numpy as np
 import paddle
 import pytest
 
+from maskrcnn_edu import matching
+from maskrcnn_edu.boxes import bbox_overlaps
 from maskrcnn_edu.matching import label_box, subsample_labels
 
 
@@ -142,3 +144,28 @@ def test_random_draws_differ_and_repeat_nothing():
         assert len(set(fg)) == 5 and max(fg) < 50
         assert len(set(bg)) == 15 and min(bg) >= 50 and max(bg) < 100
     assert draws[0] != draws[1] != draws[2]
+
+
+@pytest.mark.parametrize("ignore_thresh", [-1.0, 0.3])
+@pytest.mark.parametrize("crowds", [0, 3, 12])
+def test_a_few_objects_at_a_time_or_all_at_once(monkeypatch, make_gt, crowds, ignore_thresh):
+    random = np.random.default_rng(crowds)
+    corners = random.integers(0, 30, [112, 2])
+    # whole numbers, so that many overlaps are equal
+    sides = random.integers(1, 12, [112, 2])
+    placed = np.concatenate([corners, corners + sides], axis=1).astype(np.float32)
+    gt = make_gt(placed[:12].tolist(), is_crowd=[i < crowds for i in range(12)])
+    boxes, sizes = paddle.to_tensor(placed[12:]), []
+
+    def spy(objects, boxes):
+        sizes.append(len(objects))
+        return bbox_overlaps(objects, boxes)
+
+    monkeypatch.setattr(matching, "bbox_overlaps", spy)
+    whole = label_box(boxes, gt, 0.6, 0.3, True, ignore_thresh)
+    assert set(sizes) == {12}
+    monkeypatch.setattr(matching, "OVERLAPS_AT_ONCE", 250)
+    parts = label_box(boxes, gt, 0.6, 0.3, True, ignore_thresh)
+    assert min(sizes) == 2
+    assert [t.tolist() for t in parts] == [t.tolist() for t in whole]
+    assert (len(set(whole[1].tolist())) > 1) == (crowds < 12)
