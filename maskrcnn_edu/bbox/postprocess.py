@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from maskrcnn_edu.boxes import clip_bbox, delta2bbox, nms, nonempty_bbox
+from maskrcnn_edu.boxes import clip_bbox, delta2bbox, nms_ranked, nonempty_bbox
 from maskrcnn_edu.rows import has_rows, join, pick
 from maskrcnn_edu.structures import BBoxOutput, Detections, Proposals
 
@@ -82,9 +83,9 @@ class MultiClassNMS:
         none = paddle.zeros([0], dtype="int64")
         if not has_rows(boxes):
             return none, none
-        candidates = scores > self.score_threshold  # [R, C]
-        classes = paddle.nonzero(candidates.any(axis=0)).flatten().tolist()
-        chosen = [self._one_class(boxes, scores, candidates, c) for c in classes]
+        on_host = scores.numpy()  # the host waits once, not for every class
+        classes = np.flatnonzero((on_host > self.score_threshold).any(axis=0)).tolist()
+        chosen = [self._one_class(boxes[:, c], on_host[:, c]) for c in classes]
         rows = join([none, *chosen])
         labels = join([none, *(paddle.full_like(r, c) for r, c in zip(chosen, classes))])
         if 0 <= self.keep_top_k < rows.shape[0]:
@@ -93,13 +94,16 @@ class MultiClassNMS:
         order = paddle.argsort(labels * scores.shape[0] + rows)
         return rows[order], labels[order]
 
-    def _one_class(self, boxes: Tensor, scores: Tensor, candidates: Tensor, label: int) -> Tensor:
-        """The RoI rows [d] that survive in one class."""
-        rows = paddle.nonzero(candidates[:, label]).flatten()
-        if 0 <= self.nms_top_k < rows.shape[0]:
-            rows = rows[paddle.topk(scores[:, label][rows], self.nms_top_k)[1]]
-        keep = nms(boxes[:, label][rows], scores[:, label][rows], self.nms_threshold, self.nms_eta)
-        return rows[keep]
+    def _one_class(self, boxes: Tensor, scores: np.ndarray) -> Tensor:
+        """The RoI rows [d] that survive in one class: boxes [R, 4], scores [R]."""
+        rows = np.flatnonzero(scores > self.score_threshold)
+        # of equal scores, the first one first
+        best_first = rows[np.argsort(-scores[rows], kind="stable")]
+        if self.nms_top_k > 0:
+            best_first = best_first[: self.nms_top_k]
+        rows = paddle.to_tensor(best_first)
+        keep = nms_ranked(paddle.gather(boxes, rows), self.nms_threshold, self.nms_eta)
+        return paddle.gather(rows, keep)
 
 
 @dataclass(frozen=True)

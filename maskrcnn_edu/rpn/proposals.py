@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import paddle
 from paddle import Tensor
 
@@ -79,13 +80,14 @@ class ProposalGenerator:
         )
         boxes = clip_bbox(boxes.squeeze(1), im_shape)  # [k, 1, 4] -> [k, 4]
         ranked = Proposals(boxes, paddle.gather(scores, index), index)
-        large = self._large_enough(boxes)
+        large = self._large_enough(boxes).numpy()  # the host waits once, not for every level
         levels, start = [], 0
         for count in (len(b) for b in best):
-            rows = paddle.nonzero(large[start : start + count]).flatten() + start
-            levels.append(self._thin_out(_select(ranked, rows)))
+            rows = np.flatnonzero(large[start : start + count]) + start
+            levels.append(self._thin_out(boxes, paddle.to_tensor(rows)))
             start += count
-        return levels[0] if len(levels) == 1 else self._join(levels)
+        rows = levels[0] if len(levels) == 1 else self._join(levels, ranked.scores)
+        return _select(ranked, rows)
 
     def _best_of_levels(self, scores: Tensor, level_sizes: Sequence[int]) -> list[Tensor]:
         """The anchors of every level with the highest scores, best first."""
@@ -96,10 +98,11 @@ class ProposalGenerator:
             start += size
         return best
 
-    def _thin_out(self, ranked: Proposals) -> Proposals:
-        """One level's proposals without near copies of better ones."""
+    def _thin_out(self, boxes: Tensor, rows: Tensor) -> Tensor:
+        """Those rows of one level, best first, that are no near copies of better ones."""
         limit = self.pre_nms_top_n if self.topk_after_collect else self.post_nms_top_n
-        return _select(ranked, nms_ranked(ranked.boxes, self.nms_thresh, self.eta)[:limit])
+        kept = nms_ranked(paddle.gather(boxes, rows), self.nms_thresh, self.eta)
+        return paddle.gather(rows, kept[:limit])
 
     def _large_enough(self, boxes: Tensor) -> Tensor:
         """[R] bool; PaddleDetection's operator lets no ``min_size`` below one pixel pass."""
@@ -107,16 +110,13 @@ class ProposalGenerator:
         shorter = paddle.minimum(x2 - x1, y2 - y1)
         return shorter >= max(self.min_size, SMALLEST_SIDE)
 
-    def _join(self, levels: list[Proposals]) -> Proposals:
-        """All levels' proposals; only the best ``post_nms_top_n`` if there are more."""
-        joined = Proposals(
-            join([p.boxes for p in levels]),
-            join([p.scores for p in levels]),
-            join([p.anchor_index for p in levels]),
-        )
-        if len(joined) <= self.post_nms_top_n:
-            return joined
-        return _select(joined, paddle.topk(joined.scores, self.post_nms_top_n)[1])
+    def _join(self, levels: list[Tensor], scores: Tensor) -> Tensor:
+        """All levels' rows; only the best ``post_nms_top_n`` if there are more."""
+        rows = join(levels)
+        if len(rows) <= self.post_nms_top_n:
+            return rows
+        best = paddle.topk(paddle.gather(scores, rows), self.post_nms_top_n)[1]
+        return paddle.gather(rows, best)
 
 
 def _select(proposals: Proposals, rows: Tensor) -> Proposals:
