@@ -276,7 +276,7 @@ def _low_quality_forgotten(
     )  # fmt: skip
 
 
-def _crowds_are_objects(iou: Tensor, is_crowd: Tensor, ignore_thresh: float) -> Tensor:
+def _crowds_are_objects(iou: Tensor, is_crowd: Tensor, near_crowd: Tensor | None) -> Tensor:
     return iou  # the mistake: a crowd region is matched like one object
 
 

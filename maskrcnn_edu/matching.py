@@ -83,15 +83,20 @@ def _best_overlaps(
     found = None
     for objects in _few_at_once(len(gt), boxes.shape[0]):
         iou = _overlaps(gt.boxes[objects], boxes, on_cpu)  # [g, R]
-        hidden = gt.is_crowd[objects].cast("bool").unsqueeze(1).expand_as(iou)
-        if near_crowd is not None:
-            hidden = paddle.logical_or(hidden, near_crowd.unsqueeze(0))
-        iou = paddle.where(hidden, paddle.full_like(iou, -1.0), iou)
+        iou = _without_crowds(iou, gt.is_crowd[objects], near_crowd)
         best_of_object = iou.max(axis=1, keepdim=True)  # [g, 1]
         is_closest = paddle.logical_and(iou > 0, iou == best_of_object).any(axis=0)
         these = iou.max(axis=0), iou.argmax(axis=0) + objects.start, is_closest
         found = these if found is None else _better(found, these)
     return found
+
+
+def _without_crowds(iou: Tensor, is_crowd: Tensor, near_crowd: Tensor | None) -> Tensor:
+    """IoU [g, R] with -1 in the rows of crowds, and in the columns too close to one."""
+    hidden = is_crowd.cast("bool").unsqueeze(1).expand_as(iou)  # [g, R] bool
+    if near_crowd is not None:
+        hidden = paddle.logical_or(hidden, near_crowd.unsqueeze(0))
+    return paddle.where(hidden, paddle.full_like(iou, -1.0), iou)
 
 
 def _few_at_once(objects: int, boxes: int) -> list[slice]:
