@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from maskrcnn_edu.commands import data, doctor, evaluate, export, predict, train
+from maskrcnn_edu.commands import bench, data, doctor, evaluate, export, predict, train
 from maskrcnn_edu.commands.left_out import photos_left_out_are_told
 from maskrcnn_edu.device import choose_device
 
@@ -51,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND"
     )
-    for command in (data, train, evaluate, predict, export, doctor):
+    for command in (data, train, evaluate, predict, export, bench, doctor):
         command.add(commands)
     return parser

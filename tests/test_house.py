@@ -82,6 +82,7 @@ FLOORS = {
     "widgets.roi_align": 5,
     "widgets.mask_targets": 5,
     "widgets.nms": 5,
+    "widgets.bugzoo": 9,
     "viz.facts": 1,
     "viz.data": 2,
     "viz.anchors": 2,
@@ -104,6 +105,19 @@ FLOORS = {
     "exercises.nb09_train": 7,
     "exercises.nb10_evaluate": 7,
     "exercises.nb11_your_own_photos": 7,
+    "bench.machine": 8,
+    "bench.table": 8,
+    "bench.channel": 8,
+    "bench.stopwatch": 8,
+    "bench.bare": 8,
+    "bench.scene": 8,
+    "bench.weights": 8,
+    "bench.work": 8,
+    "bench.worker": 8,
+    "bench.measure": 8,
+    "bench.peer_worker": 8,
+    "bench.compare": 8,
+    "bench.growth": 8,
     "commands.options": 8,
     "commands.finetune": 8,
     "commands.data": 9,
@@ -113,6 +127,7 @@ FLOORS = {
     "commands.left_out": 8,
     "commands.train": 9,
     "commands.evaluate": 9,
+    "commands.bench": 9,
     "commands.doctor": 9,
     "commands.predict": 9,
     "commands.export": 9,
@@ -121,7 +136,7 @@ FLOORS = {
 }
 """Where every module lives. A module may import what lives below it, and its own room."""
 
-ROOMS = ("rpn", "bbox", "mask", "data", "viz", "widgets", "exercises", "commands")
+ROOMS = ("rpn", "bbox", "mask", "data", "viz", "widgets", "exercises", "bench", "commands")
 OUTSIDE_THE_MODEL = (
     "data",
     "viz",

@@ -1,0 +1,227 @@
+"""Compare: the same work here and in PaddleDetection, in turn, pair by pair.
+
+Both processes live as long as the comparison, and only one works at a time. So what disturbs
+the machine disturbs both, and a ratio is that of two neighbours.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from maskrcnn_edu.bench.channel import Channel
+from maskrcnn_edu.bench.machine import plain_environment
+from maskrcnn_edu.bench.measure import OURS
+from maskrcnn_edu.bench.table import megabytes, spread, table
+from maskrcnn_edu.bench.work import PASTED, TARGETS, Case, case_config, prepare
+from maskrcnn_edu.config import Config, load_config, make
+from maskrcnn_edu.optimizer import OptimizerBuilder
+
+PEER_WORKER = Path(__file__).parent / "peer_worker.py"
+
+PEER_SIZES = (
+    "ResNet.depth=18", "ResNet.ch_in=64", "ResNet.ch_out_list=[64,128,256,512]",
+    "ResNet.norm_type=bn", "BBoxHead.cls_agnostic=false",
+)  # fmt: skip
+"""The smallest backbone that PaddleDetection can build, and one box per class."""
+PEER_SIZES_FPN = ("FPN.norm_type=null", "MaskFeat.norm_type=null")
+"""PaddleDetection's group norm wants 32 groups; these layers have 48 channels."""
+PEER_SIZES_C4 = (
+    "ResNet.num_stages=3", "ResNet.return_idx=[2]", "RPNHead.anchor_generator.strides=[16]",
+    "Res5Head.depth=18", "Res5Head.ch_out=512", "Res5Head.norm_type=bn",
+    "Res5Head.freeze_norm=true",
+)  # fmt: skip
+"""PaddleDetection's Res5Head stands on res4, and has 512 channels."""
+
+OURS_ALONE = {"ResNet": ("ch_out_list",), "BBoxHead": ("cls_agnostic",),
+              "Res5Head": ("ch_out", "norm_type", "freeze_norm", "in_channel")}  # fmt: skip
+"""Keys that PaddleDetection's classes do not have; `PEER_SIZES` gives them its values."""
+NOT_THE_MODEL = ("TrainReader", "EvalReader", "LearningRate", "OptimizerBuilder", "epoch", "amp",
+                 "pretrain_weights")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One kind of work, measured on both sides in turn.
+
+    Attributes:
+        case: configuration, size and batch.
+        what: ``train``, ``predict``, ``paste``, ``mask targets`` or ``memory``.
+        ours, peer: seconds, pair by pair; for ``memory`` bytes, one number.
+        counts: what each side had to do.
+    """
+
+    case: Case
+    what: str
+    ours: list[float]
+    peer: list[float]
+    counts: dict[str, dict[str, Any]]
+
+    @property
+    def ratios(self) -> list[float]:
+        """The peer's over ours, pair by pair: above 1 we are faster, or smaller."""
+        return [theirs / own for own, theirs in zip(self.ours, self.peer)]
+
+
+def peer_changes(name: str) -> tuple[str, ...]:
+    """What must be changed in a configuration so that PaddleDetection can build it too."""
+    config = load_config(name)
+    resnet, box = config.values.get("ResNet", {}), config.values.get("BBoxHead", {})
+    fits = "ch_out_list" not in resnet and resnet.get("ch_in", 64) == 64
+    if fits and resnet.get("depth", 50) >= 18 and not box.get("cls_agnostic", False):
+        return ()
+    has_neck = config.values.get("MaskRCNN", {}).get("neck")
+    return PEER_SIZES + (PEER_SIZES_FPN if has_neck else PEER_SIZES_C4)
+
+
+def peer_config(config: Config, on_gpu: bool) -> dict[str, Any]:
+    """A configuration in PaddleDetection's words."""
+    ours = {name: value for name, value in config.values.items() if name not in NOT_THE_MODEL}
+    for section, keys in OURS_ALONE.items():
+        if section in ours:
+            ours[section] = {k: v for k, v in ours[section].items() if k not in keys}
+    return {"architecture": "MaskRCNN", **ours, "metric": "COCO", "use_gpu": on_gpu}
+
+
+def peer_optimizer(config: Config) -> dict[str, Any]:
+    """The configuration's optimizer in plain values."""
+    made = make(config, OptimizerBuilder)
+    options = {k: v for k, v in made.optimizer.items() if k != "type"}
+    decay = made.regularizer["factor"] if made.regularizer else 0.0
+    return {"kind": made.optimizer["type"], "options": options, "decay": decay,
+            "limit": made.clip_grad_by_norm}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Where PaddleDetection is, and how to compare with it.
+
+    Attributes:
+        python: interpreter of an environment with paddledet 2.6.0 and Paddle.
+        code: folder with other source of PaddleDetection, to be used instead; or None.
+        pairs: how often each kind of work is done on both sides.
+        threads: of Paddle's CPU code on both sides; None leaves it to each.
+    """
+
+    python: str
+    code: str | None = None
+    pairs: int = 5
+    threads: int | None = None
+
+    def command(self) -> list[str]:
+        """What starts the peer's worker."""
+        return [self.python, str(PEER_WORKER), *([self.code] if self.code else [])]
+
+
+def compare(case: Case, peer: Peer, pieces: bool = True) -> list[Compared]:
+    """Compare one case: steps, memory, and, if asked for, pasting and mask targets alone."""
+    case = replace(case, changes=(*case.changes, *peer_changes(case.config)))
+    environment = plain_environment(peer.threads)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Channel("bench", OURS, environment) as ours,
+        Channel(f"--peer {peer.python}", peer.command(), environment) as theirs,
+    ):
+        prepare(case, Path(folder))
+        config, on_gpu = case_config(case), paddle.get_device() != "cpu"
+        ours.ask("load", folder=folder)
+        theirs.ask(
+            "load", folder=folder, config=peer_config(config, on_gpu),
+            optimizer=peer_optimizer(config), device="gpu" if on_gpu else "cpu",
+        )  # fmt: skip
+        steps = _in_turn(ours, theirs, "plain", peer.pairs)
+        facts = {"ours": ours.ask("facts"), "peer": theirs.ask("facts")}
+        found = [Compared(case, case.mode, *steps, facts), *_memory(case, facts)]
+        if pieces:
+            for what in ("paste", "mask_targets"):
+                times = _in_turn(ours, theirs, what, peer.pairs)
+                found.append(Compared(case, what.replace("_", " "), *times, {}))
+    return found
+
+
+def _in_turn(
+    ours: Channel, theirs: Channel, what: str, pairs: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of both, after one time each that does not count."""
+    times: list[tuple[float, float]] = []
+    for _ in range(pairs + 1):
+        times.append((ours.ask(what)["seconds"], theirs.ask(what)["seconds"]))
+    return [own for own, _ in times[1:]], [their for _, their in times[1:]]
+
+
+def _memory(case: Case, facts: dict[str, dict[str, Any]]) -> list[Compared]:
+    """Peak memory, as far as the system says it."""
+    found = []
+    for key, what in (("peak_memory", "memory"), ("peak_gpu_memory", "GPU memory")):
+        both = [facts[side][key] for side in ("ours", "peer")]
+        if None not in both:
+            found.append(Compared(case, what, [both[0]], [both[1]], {}))
+    return found
+
+
+def compare_all(cases: Sequence[Case], peer: Peer, say: Callable[[str], None]) -> list[Compared]:
+    """Compare all cases; ``say`` hears which one is next, and what was found."""
+    found: list[Compared] = []
+    done: set[Case] = set()
+    for number, case in enumerate(cases, start=1):
+        say(f"{number} of {len(cases)}: {case}")
+        same = replace(case, mode="train", batch=1)  # pieces depend on neither
+        new = compare(case, peer, pieces=same not in done)
+        done.add(same)
+        found += new
+        for c in new:
+            say(f"  {c.what}: {_pair_by_pair(c)}")
+    return found
+
+
+def _pair_by_pair(c: Compared) -> str:
+    return ", ".join(f"{ratio:.2f}" for ratio in c.ratios)
+
+
+def report(found: Sequence[Compared]) -> str:
+    """The ratios as a table, and what was compared."""
+    head = ["configuration", "pixels", "batch", "what", "ours", "PaddleDetection", "median ratio",
+            "ratios pair by pair"]  # fmt: skip
+    names = {"paste": f"pasting {PASTED} masks", "mask targets": f"mask targets, {TARGETS} RoIs"}
+    rows = []
+    for c in found:
+        shown = _bytes if "memory" in c.what else spread
+        rows.append([
+            Path(c.case.config).stem, str(c.case.size), str(c.case.batch),
+            names.get(c.what, c.what), shown(c.ours), shown(c.peer),
+            f"{statistics.median(c.ratios):.2f}", _pair_by_pair(c),
+        ])  # fmt: skip
+    return f"{table(head, rows)}\n\n{_what_was_compared(found)}"
+
+
+def _bytes(values: Sequence[float]) -> str:
+    return megabytes(int(values[0]))
+
+
+def _what_was_compared(found: Sequence[Compared]) -> str:
+    """Counts of both sides, and the changes that PaddleDetection needed."""
+    lines = []
+    for c in found:
+        if c.counts:
+            sides = [f"{side} {_counts(c.counts[side])}" for side in ("ours", "peer")]
+            lines.append(f"- {c.case}: {'; '.join(sides)}")
+    changed = {Path(c.case.config).stem: c.case.changes for c in found if c.case.changes}
+    for name, changes in changed.items():
+        lines.append(f"- {name} on both sides with `--set {' '.join(changes)}`")
+    return "\n".join(lines)
+
+
+def _counts(facts: dict[str, Any]) -> str:
+    wanted = ("rois", "foreground", "detections", "loss")
+    return ", ".join(f"{facts[k]:.5g} {k}" for k in wanted if k in facts)
+
+
+def as_json(c: Compared) -> dict[str, Any]:
+    """A comparison in plain values."""
+    return {**asdict(c), "ratios": c.ratios}
