@@ -4,14 +4,16 @@ The names below are those of the document that the package follows; each is
 imported from the file that explains it.
 """
 
+import os as _os
 import warnings as _warnings
 
 # Pillow first: Paddle 2.6.2 brings a zlib of its own, with which Pillow would crash
 import PIL.Image as _image
 
-from maskrcnn_edu.processor import prepare_processor as _prepare_processor
+from maskrcnn_edu import processor as _processor
 
-_prepare_processor()  # before Paddle computes anything
+_processor.prepare_processor()
+_threads = _os.environ.get(_processor.THREADS)  # Paddle sets it when it is imported
 _warnings.filterwarnings("ignore", message=".*ccache.*")  # nothing is compiled here
 
 from maskrcnn_edu.backbone import Res5Head, ResNet
@@ -33,5 +35,7 @@ from maskrcnn_edu.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.rpn.head import RPNFeat, RPNHead
 from maskrcnn_edu.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.rpn.targets import RPNTargetAssign
+
+_processor.use_threads(_threads)
 
 __version__ = "0.1.0"

@@ -10,7 +10,6 @@ suppression) runs as it always does.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from paddle.static import InputSpec
 from maskrcnn_edu.backbone import ResNet
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.neck import FPN
+from maskrcnn_edu.processor import threads
 from maskrcnn_edu.rows import has_rows
 from maskrcnn_edu.rpn.head import RPNFeat
 
@@ -113,7 +113,7 @@ class _Compiled:
             config.enable_new_ir(True)
             config.enable_new_executor(True)
             config.enable_mkldnn()  # oneDNN's name in former years
-            config.set_cpu_math_library_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+            config.set_cpu_math_library_num_threads(threads())
             return paddle.inference.create_predictor(config).run
 
     def _any_size(self, x: Tensor) -> InputSpec:
