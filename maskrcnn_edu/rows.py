@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import paddle
 from paddle import Tensor
 
@@ -45,6 +46,20 @@ def total(values: Tensor) -> Tensor:
 def pick(values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """``values[rows, columns]``: values [R, C, ...], indices [F] each -> [F, ...]."""
     return paddle.gather(values.flatten(0, 1), rows * values.shape[1] + columns)
+
+
+def to_host(*columns: Tensor) -> list[np.ndarray]:
+    """Tensors [R] or [R, k] as numpy arrays, with one wait for the device instead of many.
+
+    They travel as one table of float64, which holds float32 and whole numbers exactly.
+    """
+    if not has_rows(columns[0]):
+        return [column.numpy() for column in columns]
+    parts = [c.reshape([c.shape[0], -1]).cast("float64") for c in columns]
+    table = paddle.concat(parts, axis=1).numpy()
+    parts = np.split(table, np.cumsum([p.shape[1] for p in parts])[:-1], axis=1)
+    # Paddle 2.6 writes paddle.int64, Paddle 3 too: numpy's name follows the point
+    return [p.reshape(c.shape).astype(str(c.dtype).split(".")[-1]) for p, c in zip(parts, columns)]
 
 
 def full_precision(values: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ FLOORS = {
     "bbox.postprocess": 3,
     "bbox.cot": 3,
     "mask.head": 3,
+    "mask.polygons": 1,
     "mask.targets": 3,
     "mask.postprocess": 3,
     "download": 1,

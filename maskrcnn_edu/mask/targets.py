@@ -9,6 +9,8 @@ import numpy as np
 import paddle
 import pycocotools.mask as coco_mask
 
+from maskrcnn_edu.mask.polygons import fill_polygons
+from maskrcnn_edu.rows import to_host
 from maskrcnn_edu.structures import BitMask, GroundTruth, MaskTargets, Polygons, RoISamples
 
 SHORTEST_SIDE = np.float32(0.1)  # pixels; keeps the scale finite for a box without area
@@ -48,15 +50,50 @@ def generate_mask_target(
 
     Source: document, "mask_assigner" (generate_mask_target).
     """
-    is_foreground = paddle.logical_and(samples.labels >= 0, samples.labels < num_classes)
-    index = paddle.nonzero(is_foreground).flatten()
-    # rasterizing runs on the host: one copy per image, not one per RoI
-    boxes = samples.boxes[index].numpy()
-    objects = samples.gt_index[index].tolist()
-    masks = np.zeros([len(objects), resolution, resolution], np.float32)
-    for row, (box, g) in enumerate(zip(boxes, objects)):
-        masks[row] = rasterize_within_box(gt.segms[g], box, resolution)
-    return MaskTargets(index, samples.labels[index], paddle.to_tensor(masks))
+    # drawing is the host's work: everything it needs in one copy for each image
+    labels, boxes, objects = to_host(samples.labels, samples.boxes, samples.gt_index)
+    rows = np.flatnonzero((labels >= 0) & (labels < num_classes))
+    segms = [gt.segms[g] for g in objects[rows]]
+    masks = rasterize_within_boxes(segms, boxes[rows], resolution)
+    index = paddle.to_tensor(rows)
+    return MaskTargets(
+        index, paddle.to_tensor(labels[rows]), paddle.to_tensor(masks.astype(np.float32))
+    )
+
+
+def rasterize_within_boxes(
+    segms: Sequence[Polygons | BitMask], boxes: np.ndarray, resolution: int
+) -> np.ndarray:
+    """`rasterize_within_box` for many objects: the same cells, with all polygons filled at once.
+
+    Args:
+        segms: F segmentations; not changed.
+        boxes: [F, 4] float32, same frame.
+        resolution: M.
+
+    Returns:
+        [F, M, M] uint8: 1 where the cell belongs to the object.
+    """
+    masks = np.zeros([len(segms), resolution, resolution], np.uint8)
+    rows, turns, parts = [], [], []
+    for row, segm in enumerate(segms):
+        if isinstance(segm, BitMask):
+            masks[row] = rasterize_bitmask_within_box(segm, boxes[row], resolution)
+            continue
+        enclosing = [part for part in segm if len(part) >= 6]
+        rows += [row] * len(enclosing)
+        turns += range(len(enclosing))
+        parts += enclosing
+    if parts:
+        sizes = np.array([len(part) // 2 for part in parts])
+        points = np.concatenate(parts, dtype=np.float64).reshape(-1, 2)
+        origin, scale = _grid(boxes[rows], resolution)
+        in_cells = (points - origin.repeat(sizes, axis=0)) * scale.repeat(sizes, axis=0)
+        filled = fill_polygons(in_cells, sizes, resolution)
+        for k in range(max(turns) + 1):  # every object's first part, every second one, ...
+            these = np.flatnonzero(np.array(turns) == k)
+            masks[np.array(rows)[these]] |= filled[these]
+    return masks
 
 
 def rasterize_within_box(segm: Polygons | BitMask, box: np.ndarray, resolution: int) -> np.ndarray:
@@ -95,11 +132,11 @@ def rasterize_polygons_within_box(
     return mask
 
 
-def _grid(box: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """Top left corner (x, y) of the box, and cells per pixel along x and y."""
-    box = np.asarray(box, np.float32)
-    sides = np.maximum(box[2:] - box[:2], SHORTEST_SIDE)
-    return box[:2].astype(np.float64), (np.float32(resolution) / sides).astype(np.float64)
+def _grid(boxes: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top left corner (x, y) of a box [..., 4], and cells per pixel along x and y."""
+    boxes = np.asarray(boxes, np.float32)
+    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], SHORTEST_SIDE)
+    return boxes[..., :2].astype(np.float64), (np.float32(resolution) / sides).astype(np.float64)
 
 
 def _fill(outline: np.ndarray, resolution: int) -> np.ndarray:
@@ -130,7 +167,9 @@ def rasterize_bitmask_within_box(segm: BitMask, box: np.ndarray, resolution: int
     xs = (x1 + centers * (x2 - x1) - left) / (right - left) * width
     ys = (y1 + centers * (y2 - y1) - top) / (bottom - top) * height
     rows, columns = _bilinear_weights(ys, height), _bilinear_weights(xs, width)
-    return (rows @ segm.pixels @ columns.T >= 0.5).astype(np.uint8)
+    y, x = rows.any(axis=0), columns.any(axis=0)  # most pixels are between no cell's centres
+    pixels = segm.pixels[np.ix_(y, x)]
+    return (rows[:, y] @ pixels @ columns[:, x].T >= 0.5).astype(np.uint8)
 
 
 def _bilinear_weights(positions: np.ndarray, size: int) -> np.ndarray:
