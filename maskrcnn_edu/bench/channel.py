@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -62,6 +63,7 @@ class Channel:
     def __exit__(self, *problem: object) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(OSError):  # a request that nobody read
+            self.process.stdin.close()
         self.process.stdout.close()
         self.errors.close()

@@ -51,6 +51,6 @@ def _settle(layer: nn.Layer, answers: list[Tensor], spread: float) -> None:
     flat = [a.transpose([0, 2, 3, 1]).flatten(0, 2) if a.ndim == 4 else a for a in answers]
     rows = paddle.concat(flat)
     mean = rows.mean(axis=0)
-    factor = spread / (rows - mean).std().clip(min=1e-12)
+    factor = spread / max(float((rows - mean).square().mean().sqrt()), 1e-12)
     layer.weight.set_value(layer.weight * factor)
     layer.bias.set_value((layer.bias - mean) * factor)
