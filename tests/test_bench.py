@@ -13,7 +13,7 @@ from maskrcnn_edu.bench import channel, compare, growth, machine, measure, table
 from maskrcnn_edu.bench.bare import networks, record_calls, run_bare
 from maskrcnn_edu.bench.scene import moved_copies, write_scenes
 from maskrcnn_edu.bench.stopwatch import STAGES, Stopwatch, watched
-from maskrcnn_edu.bench.work import Case, case_config, own_size, prepare, read_work
+from maskrcnn_edu.bench.work import Case, case_config, own_size, prepare, read_weights, read_work
 from maskrcnn_edu.bench.worker import Bench
 from maskrcnn_edu.boxes import bbox_overlaps
 from maskrcnn_edu.cli import main
@@ -56,7 +56,7 @@ def bench(folders):
     opened = []
 
     def make(mode):
-        opened.append(Bench(str(folders[mode])))
+        opened.append(Bench(read_work(folders[mode]), read_weights(folders[mode])))
         return opened[-1]
 
     yield make

@@ -14,7 +14,7 @@ import paddle
 from maskrcnn_edu.bench.scene import moved_copies
 from maskrcnn_edu.bench.stopwatch import NETWORK, STAGES
 from maskrcnn_edu.bench.table import seconds, table
-from maskrcnn_edu.bench.work import Case, Work, prepare
+from maskrcnn_edu.bench.work import Case, Work, prepare, read_weights, read_work
 from maskrcnn_edu.bench.worker import Bench
 from maskrcnn_edu.structures import GroundTruth
 
@@ -104,8 +104,8 @@ def _measure(point: Point) -> dict[str, float]:
         case = Case(CONFIG, point.size, 1, mode, (*FEW_CHANNELS, *_rois(point.rois)))
         with tempfile.TemporaryDirectory() as folder:
             prepare(case, Path(folder))
-            bench = Bench(folder)
-            bench.work = _with_objects(bench.work, point)
+            work = _with_objects(read_work(Path(folder)), point)
+            bench = Bench(work, read_weights(Path(folder)))
             with bench.open:  # the pictures are read again and again
                 bench.plain()
                 steps = [bench.step()["stages"] for _ in range(REPEAT)]

@@ -47,17 +47,18 @@ class Bench:
     """A model and its work.
 
     Args:
-        folder: what `maskrcnn_edu.bench.work.prepare` wrote.
+        work: what there is to do.
+        weights: the model's, by state-dict name.
     """
 
-    def __init__(self, folder: str):
-        self.work: Work = read_work(Path(folder))
-        self.model = build_model(self.work.config)
-        self.model.set_state_dict(read_weights(Path(folder)))
-        training = self.work.case.mode == "train"
+    def __init__(self, work: Work, weights: dict[str, paddle.Tensor]):
+        self.work, self.near = work, work.near
+        self.model = build_model(work.config)
+        self.model.set_state_dict(weights)
+        training = work.case.mode == "train"
         (self.model.train if training else self.model.eval)()
         # a rate of 0 moves nothing: every step has the same work
-        self.optimizer = make(self.work.config, OptimizerBuilder)(self.model, 0.0)
+        self.optimizer = make(work.config, OptimizerBuilder)(self.model, 0.0)
         self.calls: list[Call] | None = None
         self.counts: Answer = {}
         self.open = ExitStack()
@@ -72,7 +73,7 @@ class Bench:
         Without them an untrained RPN would leave the second stage without foreground.
         """
         found = type(self.model.rpn_head).propose(self.model.rpn_head, rpn, batch)
-        return [self._with_near(p, near) for p, near in zip(found, self.work.near)]
+        return [self._with_near(p, near) for p, near in zip(found, self.near)]
 
     def _with_near(self, found: Proposals, near: paddle.Tensor) -> Proposals:
         keep = max(self.work.proposals - len(near), 0)
@@ -188,7 +189,8 @@ def main() -> None:
         request = json.loads(line)
         what = request["do"]
         if what == "load":
-            bench, answer = Bench(request["folder"]), {}
+            folder = Path(request["folder"])
+            bench, answer = Bench(read_work(folder), read_weights(folder)), {}
         else:
             answer = getattr(bench, what)()
         print(json.dumps(answer), file=answers, flush=True)

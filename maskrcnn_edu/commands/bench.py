@@ -52,19 +52,19 @@ def run(options: argparse.Namespace) -> int:
     """``bench``"""
     _check(options)
     machine = describe() | ({"threads": options.threads} if options.threads else {})
-    print(_about(machine))
+    about = _about(machine)
     if options.growth:
         grown = growth.measure_growth(growth.AXES, _say)
-        print(growth.report(grown))
+        _print("As the work grows", about, growth.report(grown))
         content = {"growth": [{"axis": vars(g.axis), "stages": g.stages} for g in grown]}
     elif options.peer:
         peer = compare.Peer(options.peer, options.peer_code, options.pairs, options.threads)
         compared = compare.compare_all(_cases(options), peer, _say)
-        print(compare.report(compared))
+        _print("Beside PaddleDetection", about, compare.report(compared))
         content = {"pairs": [compare.as_json(c) for c in compared]}
     else:
         found = measure.measure_all(_cases(options), options.repeat, options.threads, _say)
-        print("\n\n".join([measure.summary(found), *map(measure.by_stage, found)]))
+        _print("By stage", about, measure.summary(found), *map(measure.by_stage, found))
         content = {"cases": [measure.as_json(m) for m in found]}
     if options.json:
         _write({"machine": machine, **content}, Path(options.json))
@@ -108,8 +108,13 @@ def _about(machine: dict[str, Any]) -> str:
     return (
         f"{machine['processor']}, {machine['cores']} core(s), {machine['threads']} thread(s), "
         f"{machine['device']}; Paddle {machine['paddle']}, Python {machine['python']}, "
-        f"{machine['system']}\n"
+        f"{machine['system']}"
     )
+
+
+def _print(*paragraphs: str) -> None:
+    """A section of Markdown."""
+    print("\n## " + "\n\n".join(paragraphs))
 
 
 def _say(text: str) -> None:
