@@ -12,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import paddle
-import pycocotools.mask as coco_mask
+from paddle import Tensor
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from maskrcnn_edu.bbox.postprocess import boxes_in_image, original_shape
 from maskrcnn_edu.compiled import compiled
 from maskrcnn_edu.data.coco import CocoDataset, Sample
 from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.data.rle import encode, encode_within
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.parallel import gather, rank, world_size
-from maskrcnn_edu.structures import Detections
+from maskrcnn_edu.structures import Batch, BitMask, Detections
 
 STATISTICS = (
     "AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl",
@@ -121,22 +123,69 @@ def _predict(
     if len(rows) == 0:  # more processes than batches
         return
     for asked, batch in zip(batches, reader.loader(rows).epoch(0)):
-        stages = model(batch)
         done, results = [], []
-        for row, image_id, found in zip(asked, batch.image_id, stages.detections):
+        for row, image_id, found in zip(asked, batch.image_id, unpasted(model, batch)):
             if image_id != dataset.image_ids[row]:  # its place was taken: it cannot be read
                 continue
             done.append(image_id)
-            results += coco_results(image_id, found, dataset.category_ids)
+            masks = (encode_within(part, *found.size) for part in found.masks(model))
+            results += coco_results(image_id, found.detections, dataset.category_ids, list(masks))
         on_batch(len(asked))
         yield {"image_ids": done, "results": results}
 
 
-def coco_results(image_id: int, found: Detections, category_ids: Sequence[int]) -> list[dict]:
-    """Detections (image frame) in COCO's results format, with the file's own ids."""
+@dataclass(frozen=True)
+class Unpasted:
+    """What was found in one image, before masks of the image's size are made.
+
+    Attributes:
+        detections: in the image frame, without masks.
+        mask_probs: [D, M, M] over their boxes.
+        size: the image's height and width, in pixels.
+    """
+
+    detections: Detections
+    mask_probs: Tensor
+    size: tuple[int, int]
+
+    def masks(self, model: MaskRCNN) -> Iterator[BitMask]:
+        """Mask after mask, each in the memory of its box (``model`` is the one that found it)."""
+        boxes = self.detections.boxes
+        return model.mask_post_process.within_boxes(self.mask_probs, boxes, *self.size)
+
+
+@paddle.no_grad()
+def unpasted(model: MaskRCNN, batch: Batch) -> list[Unpasted]:
+    """Predict a batch of images of any size, without pasting masks (in prediction mode)."""
+    # the model pastes masks at the size of the file: let it believe in files of one pixel
+    stages = model(replace(batch, scale_factor=batch.im_shape))
+    answers = []
+    for found, probs, *place in zip(
+        stages.found, stages.mask_probs, batch.im_shape, batch.scale_factor
+    ):
+        in_image = replace(found, boxes=boxes_in_image(found.boxes, *place))
+        answers.append(Unpasted(in_image, probs, original_shape(*place)))
+    return answers
+
+
+def coco_results(
+    image_id: int,
+    found: Detections,
+    category_ids: Sequence[int],
+    rles: Sequence[dict] | None = None,
+) -> list[dict]:
+    """Detections (image frame) in COCO's results format, with the file's own ids.
+
+    Args:
+        image_id: of all of them.
+        found: with masks, or without if ``rles`` are given.
+        category_ids: of the labels.
+        rles: the masks, run-length encoded.
+    """
+    rles = [encode(mask.numpy()) for mask in found.masks] if rles is None else rles
     boxes = found.boxes.numpy().astype(np.float64)
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    columns = zip(found.labels.tolist(), found.scores.tolist(), sides.tolist(), _rles(found))
+    columns = zip(found.labels.tolist(), found.scores.tolist(), sides.tolist(), rles)
     return [
         {
             "image_id": image_id,
@@ -147,15 +196,6 @@ def coco_results(image_id: int, found: Detections, category_ids: Sequence[int]) 
         }
         for label, score, box, rle in columns
     ]
-
-
-def _rles(found: Detections) -> list[dict]:
-    """The masks, run-length encoded, as JSON can hold them."""
-    if len(found) == 0:
-        return []
-    masks = found.masks.numpy().astype(np.uint8).transpose(1, 2, 0)  # [h, w, D]
-    encoded = coco_mask.encode(np.asfortranarray(masks))
-    return [{"size": list(r["size"]), "counts": r["counts"].decode("ascii")} for r in encoded]
 
 
 def score(results: list[dict], truth: str | Path | dict, image_ids: Sequence[int]) -> Evaluation:

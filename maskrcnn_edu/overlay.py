@@ -10,7 +10,7 @@ import paddle
 from matplotlib.figure import Figure
 from PIL import Image
 
-from maskrcnn_edu.structures import Detections
+from maskrcnn_edu.structures import BitMask, Detections
 from maskrcnn_edu.viz.detections import draw_detections
 
 LONGEST_SIDE = 2000
@@ -20,8 +20,8 @@ LONGEST_SIDE = 2000
 class Overlay:
     """Collects a photo's detections one by one, and draws them.
 
-    A mask at the photo's size is forgotten as soon as it is shrunk, so a hundred objects
-    in a huge photo need no more memory than in a small one.
+    A mask is forgotten as soon as it is shrunk, so a hundred objects in a huge photo need
+    no more memory than in a small one.
 
     Args:
         image: [h, w, 3] uint8.
@@ -40,13 +40,26 @@ class Overlay:
         self.scale = np.array([x, y, x, y], np.float32)
         self.shown: list[Detections] = []
 
-    def add(self, one: Detections) -> None:
-        """Remember a record of one detection, image frame, with its mask [1, h, w]."""
-        if one.scores.numpy()[0] < self.min_score:
+    def add(self, found: Detections, row: int, mask: BitMask) -> None:
+        """Remember one detection of a record (image frame), and its pixels."""
+        rows = slice(row, row + 1)
+        score = found.scores.numpy()[rows]
+        if score[0] < self.min_score:
             return
-        mask = one.masks[0].numpy()[np.ix_(self.rows, self.columns)]
-        boxes = one.boxes.numpy() * self.scale
-        self.shown.append(Detections(boxes, one.labels, one.scores, one.roi_index, mask[None]))
+        boxes = found.boxes.numpy()[rows] * self.scale
+        labels, roi_index = found.labels.numpy()[rows], found.roi_index.numpy()[rows]
+        self.shown.append(Detections(boxes, labels, score, roi_index, self._small(mask)[None]))
+
+    def _small(self, mask: BitMask) -> np.ndarray:
+        """The mask's pixels that are shown, [h, w] bool of the shrunk image."""
+        small = np.zeros(self.image.shape[:2], bool)
+        x1, y1, x2, y2 = mask.box.astype(int)
+        # those of the shown rows and columns that the mask covers
+        top, bottom = np.searchsorted(self.rows, [y1, y2])
+        left, right = np.searchsorted(self.columns, [x1, x2])
+        seen = np.ix_(self.rows[top:bottom] - y1, self.columns[left:right] - x1)
+        small[top:bottom, left:right] = mask.pixels[seen]
+        return small
 
     def draw(self, class_names: Sequence[str]) -> Figure:
         """The figure of `draw_detections`."""

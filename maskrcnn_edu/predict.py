@@ -7,22 +7,21 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import paddle
 
-from maskrcnn_edu.bbox.postprocess import boxes_in_image
 from maskrcnn_edu.compiled import compiled
 from maskrcnn_edu.config import Config, make
 from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.loader import collate
 from maskrcnn_edu.data.photo import read_image
 from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.data.rle import encode_within
 from maskrcnn_edu.data.transforms import Decode, apply_transforms
-from maskrcnn_edu.evaluate import coco_results
+from maskrcnn_edu.evaluate import Unpasted, coco_results, unpasted
 from maskrcnn_edu.files import write_safely
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.overlay import Overlay
@@ -37,8 +36,8 @@ PHOTO_ENDINGS = (
 def predict_image(model: MaskRCNN, config: Config, image: np.ndarray) -> PredictionStages:
     """Find the objects in one picture.
 
-    All masks are pasted at the picture's size at once: that takes four bytes for every
-    pixel and object. `find_objects` and `paste_each` need the memory of one mask.
+    All masks are pasted at the picture's size at once: that takes a byte for every
+    pixel and object. `find_objects` needs no more than the objects are large.
 
     Args:
         model: in prediction mode (as `maskrcnn_edu.weights.load_model` returns it).
@@ -62,45 +61,17 @@ def _batch(config: Config, image: np.ndarray) -> Batch:
     return collate(samples)
 
 
-def find_objects(
-    model: MaskRCNN, config: Config, image: np.ndarray
-) -> tuple[Detections, paddle.Tensor]:
+def find_objects(model: MaskRCNN, config: Config, image: np.ndarray) -> Unpasted:
     """Find the objects in one picture of any size; their masks are not pasted yet.
 
     Args:
         model, config, image: see `predict_image`.
 
     Returns:
-        The detections in the picture's own frame without masks, and the mask
-        probabilities [D, M, M] over their boxes.
+        The detections in the picture's own frame; `maskrcnn_edu.evaluate.Unpasted.masks`
+        makes their masks one by one.
     """
-    batch = _batch(config, image)
-    # the model pastes masks at the size of the file: let it believe in a file of one pixel
-    with paddle.no_grad():
-        stages = model(replace(batch, scale_factor=batch.im_shape))
-    found = stages.found[0]
-    boxes = boxes_in_image(found.boxes, batch.im_shape[0], batch.scale_factor[0])
-    return replace(found, boxes=boxes), stages.mask_probs[0]
-
-
-def paste_each(
-    model: MaskRCNN, found: Detections, mask_probs: paddle.Tensor, height: int, width: int
-) -> Iterator[Detections]:
-    """One detection after the other, each with its mask at the picture's size.
-
-    Args:
-        model: the one that found them.
-        found, mask_probs: see `find_objects`.
-        height, width: the picture's size, in pixels.
-
-    Yields:
-        D records of one detection; ``masks`` is [1, height, width] bool.
-    """
-    for i in range(len(found)):
-        row = slice(i, i + 1)
-        boxes = found.boxes[row]
-        masks = model.mask_post_process(mask_probs[row], boxes, height, width)
-        yield Detections(boxes, found.labels[row], found.scores[row], found.roi_index[row], masks)
+    return unpasted(model, _batch(config, image))[0]
 
 
 def find_photos(paths: Iterable[str | Path]) -> list[Path]:
@@ -261,11 +232,12 @@ def _predict_photo(
 ) -> tuple[Detections, list[dict]]:
     """A photo's detections, and its part of ``results.json``; the overlay receives them too."""
     names = dict(zip(classes.category_ids, classes.names))
-    found, mask_probs = find_objects(model, config, image)
-    results = []
-    for one in paste_each(model, found, mask_probs, *image.shape[:2]):
-        overlay.add(one)
-        (result,) = coco_results(record["image_id"], one, classes.category_ids)
-        about = {"file_name": record["file_name"], "category": names[result["category_id"]]}
-        results.append({**about, **result})
-    return found, results
+    found = find_objects(model, config, image)
+    rles = []
+    for row, mask in enumerate(found.masks(model)):
+        overlay.add(found.detections, row, mask)
+        rles.append(encode_within(mask, *found.size))
+    results = coco_results(record["image_id"], found.detections, classes.category_ids, rles)
+    about = {"file_name": record["file_name"]}
+    named = [{**about, "category": names[r["category_id"]], **r} for r in results]
+    return found.detections, named

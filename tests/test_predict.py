@@ -23,16 +23,16 @@ from maskrcnn_edu import predict
 from maskrcnn_edu.cli import main
 from maskrcnn_edu.config import parse_config
 from maskrcnn_edu.data.photo import count_frames, read_image
+from maskrcnn_edu.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.overlay import Overlay
 from maskrcnn_edu.predict import (
     find_objects,
     find_photos,
     overlay_names,
-    paste_each,
     predict_image,
     predict_photos,
 )
-from maskrcnn_edu.structures import Detections
+from maskrcnn_edu.structures import BitMask, Detections
 from maskrcnn_edu.weights import Classes, save_model
 
 READER = """
@@ -89,52 +89,69 @@ def test_masks_pasted_one_by_one_are_the_same(build_tiny, tiny_text, kind, heigh
     model.eval()
     config = parse_config(tiny_text[kind] + READER)
     together = predict_image(model, config, image).detections[0]
-    found, mask_probs = find_objects(model, config, image)
-    ones = list(paste_each(model, found, mask_probs, height, width))
-    assert len(ones) == len(found) == len(together)
+    answer = find_objects(model, config, image)
+    found, parts = answer.detections, list(answer.masks(model))
+    assert len(parts) == len(found) == len(together) and answer.size == (height, width)
     for name in ("boxes", "labels", "scores", "roi_index"):
         np.testing.assert_array_equal(getattr(found, name).numpy(), getattr(together, name).numpy())
-    for i, one in enumerate(ones):
-        np.testing.assert_array_equal(one.masks.numpy()[0], together.masks.numpy()[i])
-        np.testing.assert_array_equal(one.boxes.numpy()[0], together.boxes.numpy()[i])
+    for whole, part in zip(together.masks.numpy(), parts):
+        np.testing.assert_array_equal(in_whole_image(part, height, width), whole)
 
 
-def test_a_photo_takes_the_memory_of_one_mask(tiny, tmp_path, monkeypatch):
+def in_whole_image(part, height, width):
+    whole = np.zeros([height, width], np.uint8)
+    x1, y1, x2, y2 = part.box.astype(int)
+    whole[y1:y2, x1:x2] = part.pixels
+    return whole
+
+
+def test_a_photo_takes_the_memory_of_its_objects(tiny, tmp_path, monkeypatch):
     model, config = tiny
-    sizes, paste = [], model.mask_post_process
+    parts, whole = [], []
+    cut_out, paste = MaskPostProcess._within_box, MaskPostProcess.__call__
 
-    def spy(masks, boxes, height, width):
-        sizes.append(len(masks) * height * width)
-        return paste(masks, boxes, height, width)
+    def spy(*args):
+        parts.append(cut_out(*args))
+        return parts[-1]
 
-    monkeypatch.setattr(model, "mask_post_process", spy)
+    def spy_whole(self, masks, boxes, height, width):
+        whole.append(height * width)
+        return paste(self, masks[:0], boxes[:0], height, width)
+
+    monkeypatch.setattr(MaskPostProcess, "_within_box", spy)
+    monkeypatch.setattr(MaskPostProcess, "__call__", spy_whole)
     results = predict_photos(model, config, THREE, [save(tmp_path / "a.png", 300, 200)], tmp_path)
-    assert len(results) > 1 and max(sizes) == 300 * 200
+    assert whole == [1] and len(results) == len(parts) > 1
+    assert min(part.pixels.size for part in parts) < 300 * 200 / 2
 
 
-def one_detection(box, mask, score=0.9):
-    values = np.float32([box]), np.int64([0]), np.float32([score]), np.int64([0]), mask[None]
+def one_detection(box, score=0.9):
+    values = np.float32([box]), np.int64([0]), np.float32([score]), np.int64([0])
     return Detections(*map(paddle.to_tensor, values))
 
 
 def test_an_overlay_shows_a_huge_photo_small_and_its_masks_where_they_were():
     overlay = Overlay(noise(4000, 100))
-    mask = np.zeros((4000, 100), bool)
-    mask[1000:3000, 20:60] = True
-    overlay.add(one_detection([20, 1000, 60, 3000], mask))
+    # a ring whose hole is at the left
+    pixels = np.ones([2000, 40], np.uint8)
+    pixels[500:1000, :20] = 0
+    mask = BitMask(pixels, np.float32([20, 1000, 60, 3000]))
+    overlay.add(one_detection([20, 1000, 60, 3000]), 0, mask)
     expected = np.zeros((2000, 50), bool)
     expected[500:1500, 10:30] = True
+    expected[750:1000, 10:20] = False
     assert overlay.image.shape == (2000, 50, 3)
     np.testing.assert_array_equal(overlay.shown[0].masks[0], expected)
     np.testing.assert_allclose(overlay.shown[0].boxes, [[10, 500, 30, 1500]])
 
 
 def test_an_overlay_leaves_small_photos_and_uncertain_objects_alone():
-    image, mask = noise(), np.ones((30, 40), bool)
+    image = noise()
+    mask = BitMask(np.ones([30, 40], np.uint8), np.float32([0, 0, 40, 30]))
     overlay = Overlay(image, min_score=0.5)
     assert overlay.image is image
     for score in (0.4, 0.5, 0.6):
-        overlay.add(one_detection([0, 0, 40, 30], mask, score))
+        overlay.add(one_detection([0, 0, 40, 30], score), 0, mask)
     assert [each.scores.item() for each in overlay.shown] == pytest.approx([0.5, 0.6])
     texts = [text.get_text() for text in overlay.draw(["cat"]).axes[0].texts]
     assert texts == ["cat 0.50", "cat 0.60"]

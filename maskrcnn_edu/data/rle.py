@@ -111,3 +111,28 @@ def encode(mask: np.ndarray) -> dict[str, Any]:
     """A mask [h, w], nonzero inside, as COCO's RLE with a packed string."""
     encoded = coco_mask.encode(np.asfortranarray(mask != 0, np.uint8))
     return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
+
+
+def encode_within(mask: BitMask, height: int, width: int) -> dict[str, Any]:
+    """`encode` of an image's mask of which only a part is given; beyond it there is nothing.
+
+    Only the part is looked at, so that a small object in a huge photo costs little.
+
+    Args:
+        mask: the part; its box holds whole numbers.
+        height, width: of the image.
+    """
+    x1, y1 = mask.box[:2].astype(np.int64)
+    columns, rows = mask.pixels.shape[::-1]
+    framed = np.zeros([columns, rows + 2], bool)  # nothing above and below
+    framed[:, 1:-1] = mask.pixels.T
+    column, row = np.nonzero(framed[:, 1:] != framed[:, :-1])
+    changes = (x1 + column) * height + y1 + row  # in the image's pixels, read down the columns
+    # a run that reaches the bottom goes on at the top of the next column: no change at all
+    again = np.flatnonzero(changes[1:] == changes[:-1])
+    changes = np.delete(changes, [again, again + 1])
+    counts = np.diff(changes, prepend=0, append=height * width)
+    if counts[-1] == 0:
+        counts = counts[:-1]
+    encoded = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, 0, 0)
+    return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}

@@ -4,6 +4,8 @@ import numpy as np
 import paddle
 import pytest
 
+from maskrcnn_edu.data.rle import encode, encode_within
+from maskrcnn_edu.mask import postprocess
 from maskrcnn_edu.mask.postprocess import MaskPostProcess, paste_mask
 
 
@@ -114,3 +116,27 @@ def test_the_threshold_itself_is_object():
 def test_an_impossible_value_is_named(value):
     with pytest.raises(ValueError, match="binary_thresh"):
         MaskPostProcess(value)
+
+
+# ---- masks in the memory of their boxes ------------------------------------------
+
+
+def random_masks(random, height, width, cells):
+    corners = random.uniform(-0.2, 1, [40, 2])
+    boxes = np.concatenate([corners, corners + random.uniform(0, 1, [40, 2]) ** 2], axis=1)
+    boxes[0], boxes[1], boxes[2] = [0, 0, 1, 1], [0.5, 0.5, 0.5, 0.6], [1, 1, 1, 1]
+    boxes = boxes.clip(0, 1) * [width, height, width, height]
+    return tensor(random.random([40, cells, cells])), tensor(boxes)
+
+
+@pytest.mark.parametrize("at_once", [1, 2**24])
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (57, 83), (120, 31)])
+def test_parts_are_the_whole_and_so_are_their_runs(monkeypatch, size, at_once):
+    monkeypatch.setattr(postprocess, "PASTED_AT_ONCE", at_once)
+    masks, boxes = random_masks(np.random.default_rng(sum(size)), *size, 14)
+    expected = (paste_mask(masks, boxes, *size) >= 0.5).numpy()
+    np.testing.assert_array_equal(MaskPostProcess()(masks, boxes, *size).numpy(), expected)
+    parts = list(MaskPostProcess().within_boxes(masks, boxes, *size))
+    for whole, part in zip(expected, parts, strict=True):
+        assert encode_within(part, *size) == encode(whole)
+    assert sum(p.pixels.size for p in parts) < 0.7 * expected.size or 1 in size
