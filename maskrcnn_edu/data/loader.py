@@ -73,7 +73,7 @@ def _collate_gt(gts: list[GroundTruth | None]) -> list[GroundTruth] | None:
 
 @dataclass(frozen=True)
 class BatchLoader:
-    """Batches of a data set, epoch by epoch, prepared by one thread in the background.
+    """Batches of a data set, epoch by epoch, prepared by threads in the background.
 
     What comes out depends on the fields, the epoch and nothing else: each sample
     has a random generator of its own, so an interrupted run can be continued, and
@@ -95,6 +95,8 @@ class BatchLoader:
             ``world_size``-th sample, and all have equally many: some samples come
             twice (or are left out, with ``drop_last``) if they do not divide evenly.
         world_size: how many processes share the data set.
+        workers: threads that prepare batches. One is enough if a step takes longer than
+            its batch; their number changes the time alone, not the batches.
     """
 
     dataset: Sequence[Sample]
@@ -106,6 +108,7 @@ class BatchLoader:
     seed: int = 0
     rank: int = 0
     world_size: int = 1
+    workers: int = 1
     # rows that failed, and why: they fail again, so this only saves time and repetition
     _unreadable: dict[int, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
@@ -116,6 +119,8 @@ class BatchLoader:
                 f"batch_size must be 1 or more and seed 0 or more, "
                 f"not {self.batch_size} and {self.seed}"
             )
+        if self.workers < 1:
+            raise ValueError(f"workers must be 1 or more, not {self.workers}")
         if not 0 <= self.rank < self.world_size:
             raise ValueError(
                 f"rank {self.rank} is not in 0 .. world_size - 1 = {self.world_size - 1}"
@@ -146,7 +151,7 @@ class BatchLoader:
         def load(rows: np.ndarray) -> list[Sample]:
             return self._load(epoch, rows)
 
-        return map(collate, prefetch(load, self._batches(epoch)[skip:]))
+        return map(collate, prefetch(load, self._batches(epoch)[skip:], self.workers))
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         """The rows of the data set that make up each batch of this process."""
@@ -189,25 +194,26 @@ class BatchLoader:
         try:
             return apply_transforms(self.dataset[row], self.sample_transforms, rng)
         except UnreadablePhoto as reason:
-            self._unreadable[row] = str(reason)
-            warnings.warn(f"left out: {reason}", LeftOutWarning, stacklevel=2)
+            own = f"{reason}"
+            if self._unreadable.setdefault(row, own) is own:  # no other worker was faster
+                warnings.warn(f"left out: {reason}", LeftOutWarning, stacklevel=2)
             return None
 
 
 def prefetch(
-    work: Callable[[Item], Result], items: Sequence[Item], ahead: int = 4
+    work: Callable[[Item], Result], items: Sequence[Item], workers: int = 1, ahead: int = 4
 ) -> Iterator[Result]:
-    """``map(work, items)`` with a background thread that works up to ``ahead`` items ahead.
+    """``map(work, items)`` with background threads, each up to ``ahead`` items ahead.
 
     An exception in ``work`` is raised here, at the item that caused it. A
     consumer that stops early leaves no thread waiting for it.
     """
     pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
                 pending.append(pool.submit(work, item))
-                if len(pending) > ahead:
+                if len(pending) > ahead * workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

@@ -23,6 +23,7 @@ class Reader:
         batch_size: pictures per batch.
         shuffle: a new order in every epoch.
         drop_last: leave out a last batch that is not full.
+        worker_num: threads that prepare batches while the last one is computed.
 
     Raises:
         ValueError: an unknown transform or option, or an impossible value.
@@ -33,10 +34,13 @@ class Reader:
     batch_size: int = 1
     shuffle: bool = False
     drop_last: bool = False
+    worker_num: int = 1
 
     def __post_init__(self):
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.worker_num < 1:
+            raise ValueError(f"worker_num must be at least 1, got {self.worker_num}")
         self.transforms()
 
     def transforms(self) -> tuple[list, list]:
@@ -69,6 +73,7 @@ class Reader:
             seed=seed,
             rank=rank,
             world_size=world_size,
+            workers=self.worker_num,
         )
 
 

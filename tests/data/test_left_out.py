@@ -137,3 +137,18 @@ def test_evaluation_leaves_them_out(folder, quiet, tiny_fpn):
     assert {r["image_id"] for r in found.results} <= set(range(COUNT)) - set(BAD)
     assert found.results == expected.results
     assert (found.bbox, found.segm) == (expected.bbox, expected.segm)
+
+
+def test_several_workers_leave_out_the_same_photos_and_say_so_once(folder):
+    dataset = CocoDataset(folder / "all.json", folder)
+    steps = [Decode(), RandomFlip(), NormalizeImage(), Permute()]
+    found = []
+    for workers in (1, 4):
+        made = BatchLoader(dataset, steps, [], 2, shuffle=True, workers=workers)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", LeftOutWarning)
+            batches = [*made.epoch(0), *made.epoch(1)]
+        told = [str(w.message) for w in caught if w.category is LeftOutWarning]
+        pixels = [batch.image.numpy().sum() for batch in batches]
+        found.append(([batch.image_id for batch in batches], pixels, sorted(told)))
+    assert found[0] == found[1] and len(found[0][2]) == len(BAD)

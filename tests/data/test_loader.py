@@ -208,3 +208,18 @@ def test_an_abandoned_epoch_leaves_no_thread():
     for _ in loader(40, batch_size=1).epoch(0):
         break
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_workers_change_nothing_but_the_time(workers):
+    plain = list(loader(23).epoch(3, skip=1))
+    shared = list(loader(23, workers=workers).epoch(3, skip=1))
+    assert ids(shared) == ids(plain) and noise(shared) == noise(plain)
+
+
+def test_workers_work_at_the_same_time():
+    together = threading.Barrier(3)
+    # each item waits until three are in the works
+    assert list(prefetch(lambda item: together.wait(timeout=20) >= 0, range(6), 3)) == [True] * 6
+    with pytest.raises(ValueError, match="workers must be 1 or more, not 0"):
+        loader(workers=0)
