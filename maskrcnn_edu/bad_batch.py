@@ -128,7 +128,8 @@ def _pulse(model: nn.Layer, losses: Sequence[dict[str, Tensor]]) -> Tensor:
     (Or if they are so large that their sum is beyond 1e38: such a step is lost as well.)
     """
     parts = [value for terms in losses for value in terms.values()]
-    parts += [p.grad.sum() for p in model.parameters() if p.grad is not None]
+    gradients = (p.grad for p in model.parameters())  # asked for once: it takes time
+    parts += [gradient.sum() for gradient in gradients if gradient is not None]
     return paddle.stack(parts).sum()
 
 

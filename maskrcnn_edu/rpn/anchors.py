@@ -90,9 +90,9 @@ class AnchorGenerator:
     def _grid(self, height: int, width: int, stride: float, cell: list[list[float]]) -> Tensor:
         ys = (np.arange(height, dtype=np.float32) + self.offset) * stride
         xs = (np.arange(width, dtype=np.float32) + self.offset) * stride
-        x, y = np.meshgrid(xs, ys)  # [h, w] each
-        centers = np.stack([x, y, x, y], axis=-1)  # [h, w, 4]
-        anchors = centers[:, :, None] + np.asarray(cell, np.float32)  # [h, w, K, 4]
+        x, y = np.tile(xs, height), np.repeat(ys, width)  # [h * w] each, row by row
+        centers = np.stack([x, y, x, y], axis=-1)  # [h * w, 4]
+        anchors = centers[:, None] + np.asarray(cell, np.float32)  # [h * w, K, 4]
         return paddle.to_tensor(anchors.reshape(-1, 4), dtype="float32")
 
 
