@@ -21,6 +21,7 @@ from paddle import Tensor, nn
 from paddle.static import InputSpec
 
 from maskrcnn_edu.backbone import ResNet
+from maskrcnn_edu.bbox.head import TwoFCHead
 from maskrcnn_edu.mask_rcnn import MaskRCNN
 from maskrcnn_edu.neck import FPN
 from maskrcnn_edu.processor import threads
@@ -69,7 +70,10 @@ def can_compile() -> bool:
 
 
 def _networks(model: MaskRCNN) -> list[nn.Layer]:
-    """Those parts of a model that are convolutions and products, and nothing else."""
+    """Those parts of a model that are convolutions, and nothing else.
+
+    Not `TwoFCHead`: its products are as fast without, and its weights need not be there twice.
+    """
     parts = (
         model.backbone,
         model.neck,
@@ -78,7 +82,7 @@ def _networks(model: MaskRCNN) -> list[nn.Layer]:
         model.mask_head.head,
         model.mask_head.mask_fcn_logits,
     )
-    return [part for part in parts if part is not None]
+    return [part for part in parts if part is not None and not isinstance(part, TwoFCHead)]
 
 
 class _Compiled:

@@ -9,12 +9,11 @@ neither can a ``.pdparams`` file (see `maskrcnn_edu.pdparams`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import paddle
 from paddle import nn
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
@@ -172,7 +171,7 @@ def load_weights(model: nn.Layer, source: str | Path) -> None:
     problems = _differences(expected, {k: list(v.shape) for k, v in arrays.items()})
     if problems:
         raise ValueError(f"{path} does not fit the model:\n  " + "\n  ".join(problems))
-    model.set_state_dict(_tensors(arrays))
+    assign(model, arrays)
 
 
 @dataclass(frozen=True)
@@ -242,7 +241,7 @@ def load_pretrained(
     fits = {k: arrays[name] for k, name in found.items() if list(arrays[name].shape) == expected[k]}
     if not fits:
         raise ValueError(f"{source}: none of its weights fits this model")
-    model.set_state_dict({**model.state_dict(), **_tensors(fits)})
+    assign(model, fits)
     return Pretrained(
         str(source),
         used=list(fits),
@@ -313,10 +312,15 @@ def _shapes(model: nn.Layer) -> dict[str, list[int]]:
     return {k: list(v.shape) for k, v in model.state_dict().items()}
 
 
-def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, paddle.Tensor]:
-    """Arrays as a model wants them; half-precision files are half as large, not half a model."""
-    full = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in arrays.items()}
-    return {k: paddle.to_tensor(v) for k, v in full.items()}
+def assign(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put arrays into a model by name, one after the other: memory for one of them is enough.
+
+    Half-precision arrays are half as large, not half a model: weights stay float32.
+    """
+    for name, tensor in model.state_dict().items():
+        if name in arrays:
+            array = arrays[name]
+            tensor.set_value(array.astype(np.float32) if array.dtype == np.float16 else array)
 
 
 def _differences(expected: dict[str, list], found: dict[str, list]) -> list[str]:

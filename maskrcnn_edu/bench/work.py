@@ -7,6 +7,7 @@ The folder holds ``work.json`` (configuration, polygons), ``arrays.npz`` (pictur
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -177,10 +178,9 @@ def read_work(folder: Path) -> Work:
     )
 
 
-def read_weights(folder: Path) -> dict[str, paddle.Tensor]:
-    """The weights that `prepare` wrote, by state-dict name."""
-    arrays = np.load(folder / "weights.npz")
-    return {name: paddle.to_tensor(arrays[name]) for name in arrays}
+def read_weights(folder: Path) -> Mapping[str, np.ndarray]:
+    """The weights that `prepare` wrote, by state-dict name; read when they are asked for."""
+    return np.load(folder / "weights.npz")
 
 
 def _batch(arrays: dict[str, np.ndarray], segms: list[list[Any]]) -> Batch:

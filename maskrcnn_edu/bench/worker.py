@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
 
 from maskrcnn_edu.bench.bare import Call, record_calls, run_bare
@@ -36,6 +38,7 @@ from maskrcnn_edu.structures import (
     TrainingStages,
 )  # fmt: skip
 from maskrcnn_edu.syncs import count_syncs
+from maskrcnn_edu.weights import assign
 
 PICTURES = 1_000_000
 """As many as make compiling pay for every model: measured is the time after that."""
@@ -51,10 +54,10 @@ class Bench:
         weights: the model's, by state-dict name.
     """
 
-    def __init__(self, work: Work, weights: dict[str, paddle.Tensor]):
+    def __init__(self, work: Work, weights: Mapping[str, np.ndarray]):
         self.work, self.near = work, work.near
         self.model = build_model(work.config)
-        self.model.set_state_dict(weights)
+        assign(self.model, weights)
         training = work.case.mode == "train"
         (self.model.train if training else self.model.eval)()
         # a rate of 0 moves nothing: every step has the same work
