@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
@@ -129,9 +130,10 @@ class BBoxHead(nn.Layer):
         Source: Fast R-CNN paper, section 2.3.
         """
         labels = join([s.labels for s in samples])  # [sum R]
-        used = paddle.nonzero(labels >= 0).flatten()
-        is_foreground = paddle.logical_and(labels >= 0, labels < self.num_classes)
-        foreground = paddle.nonzero(is_foreground).flatten()
+        on_host = labels.numpy()  # one wait for both kinds of rows
+        used = paddle.to_tensor(np.flatnonzero(on_host >= 0))
+        is_foreground = (on_host >= 0) & (on_host < self.num_classes)
+        foreground = paddle.to_tensor(np.flatnonzero(is_foreground))
         counted = foreground if self.loss_normalize_pos else used
         count = max(counted.shape[0], 1)  # without a RoI the sums are 0: 0 / 1
         loss_cls = total(_cross_entropy(out.scores[used], labels[used])) / count
