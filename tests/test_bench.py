@@ -13,6 +13,7 @@ from maskrcnn_edu.bench import channel, compare, growth, machine, measure, table
 from maskrcnn_edu.bench.bare import networks, record_calls, run_bare
 from maskrcnn_edu.bench.scene import moved_copies, write_scenes
 from maskrcnn_edu.bench.stopwatch import STAGES, Stopwatch, watched
+from maskrcnn_edu.bench.weights import SPREAD
 from maskrcnn_edu.bench.work import Case, case_config, own_size, prepare, read_weights, read_work
 from maskrcnn_edu.bench.worker import Bench
 from maskrcnn_edu.boxes import bbox_overlaps
@@ -137,6 +138,20 @@ def test_what_is_read_is_what_was_prepared(folders):
         assert all((a == b).all() for s, t in zip(mine.segms, theirs.segms) for a, b in zip(s, t))
 
 
+def test_the_heads_answers_have_the_spread_that_was_asked_for(bench):
+    worker = bench("predict")
+    with paddle.no_grad():
+        rpn = worker.model.rpn_head(worker.model.features(worker.work.batch.image))
+        proposals = worker.model.rpn_head.propose(rpn, worker.work.batch)
+        feats = worker.model.features(worker.work.batch.image)
+        found = worker.model.bbox_head(
+            worker.model.bbox_head.roi_feature(feats, [p.boxes for p in proposals])
+        )
+    assert float(rpn.scores.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(rpn.scores.std()) == pytest.approx(SPREAD["score"], rel=1e-3)
+    assert float(found.scores.std()) == pytest.approx(SPREAD["class"], rel=0.1)
+
+
 # ---- a step ----------------------------------------------------------------------
 
 
@@ -186,8 +201,9 @@ def test_the_floor_is_the_networks_and_nothing_else(bench):
     assert sum(call.network is scores for call in calls) == 5  # once for each level
     (head,) = (call for call in calls if call.network is worker.model.bbox_head.head)
     assert head.inputs.shape == [2 * 32, 8, 7, 7]
-    assert run_bare(calls, backward=True) > 0
-    assert all(p.grad is not None for p in worker.model.parameters() if not p.stop_gradient)
+    weight = worker.model.backbone.parameters()[0]
+    assert run_bare(calls, backward=False) > 0 and not weight.grad.any()
+    assert run_bare(calls, backward=True) > 0 and weight.grad.any()
 
 
 def test_predicting_is_measured_compiled_where_that_is_possible(bench):
@@ -321,7 +337,8 @@ def test_both_sides_take_turns_and_every_pair_has_a_ratio(fake_peer, tmp_path):
     whats = [c.what for c in found if c.what != "memory"]  # Windows does not say its memory
     assert whats == ["train", "paste", "mask targets", "predict"]
     for c in found:
-        assert len(c.ratios) == (1 if c.what == "memory" else 2) and min(c.ratios) > 1
+        assert len(c.ours) == len(c.peer) == (1 if c.what == "memory" else 2)
+        assert len(c.ratios) == len(c.ours) and min(c.ratios) > 1
         assert c.ratios[0] == c.peer[0] / c.ours[0]
     text = compare.report(found)
     assert "ours 32 rois, 8 foreground" in text and "peer 7 rois" in text
