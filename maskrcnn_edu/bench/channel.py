@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LAST_LINES = 3
+ERROR = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
+"""How the line begins that ends a traceback."""
 
 
 class Channel:
@@ -19,13 +21,16 @@ class Channel:
         name: what errors call it.
         command: the program and its arguments.
         environment: its variables.
+        cure: what errors end with.
 
     Raises:
         OSError: there is no such program.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]):
-        self.name = name
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], cure: str = ""
+    ):
+        self.name, self.cure = name, cure
         # closed at the end of the block
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         try:
@@ -55,7 +60,9 @@ class Channel:
         self.process.wait()
         self.errors.seek(0)
         said = [line.strip() for line in self.errors.read().splitlines() if line.strip()]
-        return " / ".join(said[-LAST_LINES:]) or f"it said nothing ({self.process.returncode})"
+        errors = [i for i, line in enumerate(said) if ERROR.match(line)]
+        words = " ".join(said[errors[-1] if errors else -1 :])
+        return (words or f"it said nothing ({self.process.returncode})") + self.cure
 
     def __enter__(self) -> Channel:
         return self

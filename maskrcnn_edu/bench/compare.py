@@ -23,6 +23,7 @@ from maskrcnn_edu.bench.work import PASTED, TARGETS, Case, case_config, prepare
 from maskrcnn_edu.config import Config, load_config, make
 from maskrcnn_edu.optimizer import OptimizerBuilder
 
+CURE = "; that environment needs Paddle and paddledet 2.6.0, see docs/speed.md"
 PEER_WORKER = Path(__file__).parent / "peer_worker.py"
 
 PEER_SIZES = (
@@ -126,7 +127,7 @@ def compare(case: Case, peer: Peer, pieces: bool = True) -> list[Compared]:
     with (
         tempfile.TemporaryDirectory() as folder,
         Channel("bench", OURS, environment) as ours,
-        Channel(f"--peer {peer.python}", peer.command(), environment) as theirs,
+        Channel(f"--peer {peer.python}", peer.command(), environment, CURE) as theirs,
     ):
         prepare(case, Path(folder))
         config, on_gpu = case_config(case), paddle.get_device() != "cpu"
