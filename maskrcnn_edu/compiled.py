@@ -70,9 +70,9 @@ def can_compile() -> bool:
 
 
 def _networks(model: MaskRCNN) -> list[nn.Layer]:
-    """Those parts of a model that are convolutions, and nothing else.
+    """Those parts of a model that gain: 3x3 convolutions, and what stands between them.
 
-    Not `TwoFCHead`: its products are as fast without, and its weights need not be there twice.
+    `TwoFCHead` and the last layers are plain products, which are as fast without.
     """
     parts = (
         model.backbone,
@@ -80,7 +80,6 @@ def _networks(model: MaskRCNN) -> list[nn.Layer]:
         model.rpn_head.rpn_feat,
         model.bbox_head.head,
         model.mask_head.head,
-        model.mask_head.mask_fcn_logits,
     )
     return [part for part in parts if part is not None and not isinstance(part, TwoFCHead)]
 
