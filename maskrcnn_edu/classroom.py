@@ -32,7 +32,7 @@ COURSE_MODEL = Path(__file__).parents[1] / "notebooks" / "course_model"
 def start(seed: int = 0) -> None:
     """Choose the device (see `choose_device`), silence warnings, make random numbers repeat."""
     warnings.filterwarnings("ignore")  # Paddle's warnings name folders of this machine
-    choose_device()
+    choose_device(quiet=True)  # a notebook shows the same wherever it runs
     paddle.seed(seed)
     np.random.seed(seed)
 

@@ -16,12 +16,15 @@ def gpu_count() -> int:
     return paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
 
 
-def choose_device() -> str:
+def choose_device(quiet: bool = False) -> str:
     """Make the GPU Paddle's device if there is one, else the CPU; ``"gpu"`` or ``"cpu"``.
 
     ``MASKRCNN_EDU_DEVICE`` (``cpu`` or ``gpu``) decides otherwise. A GPU that is expected
     but not there is no error: one line says so, once, and the CPU computes.
     `paddle.distributed.launch` gives each process a GPU; ``"gpu"`` then means that one.
+
+    Args:
+        quiet: do not say it.
 
     Raises:
         ValueError: the variable is set to something else.
@@ -30,7 +33,7 @@ def choose_device() -> str:
     if wanted not in ("", "cpu", "gpu"):
         raise ValueError(f"{DEVICE} must be cpu or gpu, got {wanted}")
     chosen = "gpu" if wanted != "cpu" and gpu_count() > 0 else "cpu"
-    if chosen == "cpu" and wanted != "cpu":
+    if chosen == "cpu" and wanted != "cpu" and not quiet:
         _say_once(_reason(wanted))
     paddle.set_device(chosen)
     return chosen

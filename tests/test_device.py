@@ -4,6 +4,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu import device
+from maskrcnn_edu.classroom import start
 from maskrcnn_edu.device import DEVICE, choose_device
 
 
@@ -45,6 +46,14 @@ def test_a_gpu_that_is_not_there_is_told_once(here, capsys):
 def test_a_gpu_that_was_asked_for_is_one_line_and_the_cpu(here, capsys):
     assert here(cuda=False, gpus=0, wanted="gpu") == "cpu"
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_notebook_shows_the_same_everywhere(here, capsys, monkeypatch):
+    here(cuda=False, gpus=0, wanted="gpu")
+    device._say_once.cache_clear()
+    capsys.readouterr()
+    start()
+    assert capsys.readouterr().err == ""
 
 
 def test_one_of_many_processes_says_it(here, capsys, monkeypatch):
