@@ -11,9 +11,8 @@ from typing import Any
 
 import paddle
 
-from maskrcnn_edu.processor import MKL_SWITCH
+from maskrcnn_edu.processor import MKL_SWITCH, THREADS, threads
 
-THREADS = "OMP_NUM_THREADS"
 SET_BY_IMPORT = (MKL_SWITCH, THREADS)
 """Variables that importing this package, or Paddle, sets for its own process."""
 
@@ -24,7 +23,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if own else os.cpu_count(),
-        "threads": int(os.environ.get(THREADS, "1")),
+        "threads": threads(),
         "device": paddle.get_device(),
         "system": platform.system(),
         "python": platform.python_version(),
