@@ -13,6 +13,7 @@ from maskrcnn_edu.bbox.postprocess import BBoxPostProcess, boxes_in_image, origi
 from maskrcnn_edu.mask.head import MaskHead
 from maskrcnn_edu.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.neck import FPN
+from maskrcnn_edu.roi_align import few_at_once
 from maskrcnn_edu.rows import join
 from maskrcnn_edu.rpn.head import RPNHead
 from maskrcnn_edu.structures import (
@@ -140,8 +141,7 @@ class MaskRCNN(nn.Layer):
         with stage("proposals"):
             proposals = self.rpn_head.propose(rpn, batch)
         with stage("bbox_head"):
-            roi_feat = self.bbox_head.roi_feature(features, [p.boxes for p in proposals])
-            bbox = self.bbox_head(roi_feat)
+            bbox = self._classified(features, proposals)
         with stage("bbox_post_process"):
             found = [
                 self.bbox_post_process(out, p, im_shape)
@@ -168,16 +168,26 @@ class MaskRCNN(nn.Layer):
             start += len(p)
         return {"scores": F.softmax(bbox.scores), "nms_keep_idx": join(rows)}
 
+    def _classified(self, features: list[Tensor], proposals: list[Proposals]) -> BBoxOutput:
+        """What the box head says about all proposals; a few at a time, to save memory."""
+        boxes, said = [p.boxes for p in proposals], []
+        for feats, image, rows in few_at_once(
+            features, boxes, self.bbox_head.roi_extractor.resolution
+        ):
+            roi_feat = self.bbox_head.roi_feature(feats, [boxes[image][rows]])
+            said.append(self.bbox_head(roi_feat))
+        return _joined(said)
+
     def _mask_probs(self, features: list[Tensor], found: list[Detections]) -> list[Tensor]:
-        """Mask probabilities [D, M, M] per image, at the final boxes."""
-        boxes = [d.boxes for d in found]
-        if self.mask_head.share_bbox_feat:
-            roi_feat = self.bbox_head.roi_feature(features, boxes)
-        else:
-            roi_feat = self.mask_head.roi_extractor(features, boxes)
-        labels = join([d.labels for d in found])
-        probs = self.mask_head.get_prediction(self.mask_head(roi_feat), labels)
-        return _split(probs, [len(d) for d in found])
+        """Mask probabilities [D, M, M] per image, at the final boxes; a few at a time."""
+        shared = self.mask_head.share_bbox_feat
+        extractor = (self.bbox_head if shared else self.mask_head).roi_extractor
+        cut = self.bbox_head.roi_feature if shared else extractor
+        boxes, probs = [d.boxes for d in found], []
+        for feats, image, rows in few_at_once(features, boxes, extractor.resolution):
+            logits = self.mask_head(cut(feats, [boxes[image][rows]]))
+            probs.append(self.mask_head.get_prediction(logits, found[image].labels[rows]))
+        return _split(join(probs), [len(d) for d in found])
 
     def _in_image(
         self, found: Detections, mask_probs: Tensor, im_shape: Tensor, scale_factor: Tensor
@@ -192,6 +202,12 @@ def _split(rows: Tensor, counts: list[int]) -> list[Tensor]:
     """Cut a tensor with the rows of all images into one tensor per image."""
     starts = [sum(counts[:i]) for i in range(len(counts))]
     return [rows[start : start + count] for start, count in zip(starts, counts)]
+
+
+def _joined(parts: list[BBoxOutput]) -> BBoxOutput:
+    """The rows of one after the other."""
+    columns = zip(*((out.scores, out.deltas, out.cot_scores) for out in parts))
+    return BBoxOutput(*(None if rows[0] is None else join(rows) for rows in columns))
 
 
 def _per_image(bbox: BBoxOutput, proposals: list) -> list[BBoxOutput]:

@@ -29,7 +29,7 @@ def fill_polygons(points: np.ndarray, sizes: np.ndarray, resolution: int) -> np.
     """
     start, stop = _edges(points, sizes)
     edge, column = _crossings(start[:, 0], stop[:, 0], resolution)
-    height = _heights(start[edge], stop[edge], column)
+    height = _heights(start.take(edge, axis=0), stop.take(edge, axis=0), column)
     # from fifths to cells: the first cell whose middle lies below
     row = np.ceil(np.clip((height + 0.5) / FIFTHS - 0.5, 0, resolution))
     polygon = np.repeat(np.arange(len(sizes)), sizes)[edge]
@@ -48,7 +48,7 @@ def _edges(points: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarra
     following = np.arange(1, len(points) + 1)
     ends = np.cumsum(sizes)
     following[ends - 1] = ends - sizes  # the last corner is joined with the first
-    start, stop = corners, corners[following]
+    start, stop = corners, corners.take(following, axis=0)
     way = stop - start
     turned = np.where(_is_steep(way), way[:, 1], way[:, 0]) < 0
     turned = turned[:, None]
@@ -74,26 +74,33 @@ def _crossings(x1: np.ndarray, x2: np.ndarray, resolution: int) -> tuple[np.ndar
 def _heights(start: np.ndarray, stop: np.ndarray, column: np.ndarray) -> np.ndarray:
     """The upper one of the two fifths between which each edge passes its column's middle."""
     way = stop - start
-    x, y = start.T
     before = FIFTHS * column + 2  # the fifth left of the middle
     steep = _is_steep(way)
-    slope = np.where(steep, way[:, 0], way[:, 1]) / np.where(steep, way[:, 1], way[:, 0])
+    heights = np.empty(len(column))
+    for kind, rule in ((steep, _steep_heights), (~steep, _gentle_heights)):
+        these = np.flatnonzero(kind)
+        heights[these] = rule(*(values.take(these, axis=0) for values in (start, way, before)))
+    return heights
+
+
+def _gentle_heights(start: np.ndarray, way: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """One step of these edges is one fifth to the right: look at the two beside the middle."""
+    x, y = start.T
+    slope = way[:, 1] / way[:, 0]
     step = before - x
-    gentle = np.minimum(np.trunc(y + slope * step + 0.5), np.trunc(y + slope * (step + 1) + 0.5))
-    return np.where(steep, y + _last_step_before(x, slope, before, steep), gentle)
+    return np.minimum(np.trunc(y + slope * step + 0.5), np.trunc(y + slope * (step + 1) + 0.5))
 
 
-def _last_step_before(
-    x: np.ndarray, slope: np.ndarray, before: np.ndarray, steep: np.ndarray
-) -> np.ndarray:
-    """How many fifths down a steep edge goes until its next one is beyond the middle."""
+def _steep_heights(start: np.ndarray, way: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """One step of these edges is one fifth down: look for the last one before the middle."""
+    x, y = start.T
+    slope = way[:, 0] / way[:, 1]
 
     def is_beyond(step: np.ndarray) -> np.ndarray:
         at = x + slope * step + 0.5
         return np.where(slope > 0, at >= before + 1, at < before + 1)
 
     # the division is right but for rounding: so look at its neighbours, too
-    divisor = np.where(steep, slope, 1.0)  # a gentle edge may be level
-    near = np.ceil((before + 0.5 - x) / divisor)
+    near = np.ceil((before + 0.5 - x) / slope)
     earlier, here = is_beyond(near - 1), is_beyond(near)
-    return np.where(earlier, near - 2, np.where(here, near - 1, near))
+    return y + np.where(earlier, near - 2, np.where(here, near - 1, near))

@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from maskrcnn_edu.rows import has_rows
+from maskrcnn_edu.rows import has_rows, to_host
 from maskrcnn_edu.structures import BitMask
 
 
@@ -55,30 +55,27 @@ class MaskPostProcess:
             D masks: the pixels, and the whole pixels [x1, y1, x2, y2] of the image that they
             cover. Beyond them there is no object.
         """
-        step = max(1, PASTED_AT_ONCE // ((height + width) * masks.shape[-1]))
-        for i in range(0, len(masks), step):
-            some, probs = boxes[i : i + step], masks[i : i + step]
-            shares = _shares_of_both(probs, some, height, width)
-            # one copy to the host instead of three
-            together = paddle.concat([probs, *shares], axis=1).numpy()  # [d, M + height + width, M]
-            cells = masks.shape[-1]
-            for mask, along_y, along_x in zip(*np.split(together, [cells, cells + height], axis=1)):
-                yield self._within_box(mask, along_y, along_x)
+        if not has_rows(masks):
+            return
+        places = _positions_of_both(masks, boxes, height, width)
+        for mask, at_y, at_x in zip(*to_host(masks, *places)):  # one copy to the host
+            yield self._within_box(mask, at_y, at_x)
 
-    def _within_box(self, mask: np.ndarray, along_y: np.ndarray, along_x: np.ndarray) -> BitMask:
-        """One mask [M, M], from the shares of its cells [height, M] and [width, M]."""
-        (y1, y2), (x1, x2) = (_extent(shares) for shares in (along_y, along_x))
-        rows = along_y[y1:y2] @ mask
+    def _within_box(self, mask: np.ndarray, at_y: np.ndarray, at_x: np.ndarray) -> BitMask:
+        """One mask [M, M], from the positions of the image's pixels, [height] and [width]."""
+        (y1, y2), (x1, x2) = (_extent(at, len(mask)) for at in (at_y, at_x))
+        rows = _shares_on_host(at_y[y1:y2], len(mask)) @ mask
         pixels = np.empty([y2 - y1, x2 - x1], np.uint8)
-        step = max(1, PASTED_AT_ONCE // max(y2 - y1, 1))
-        for x in range(0, x2 - x1, step):  # probabilities need 4 times the memory
-            columns = along_x[x1:x2][x : x + step]
-            pixels[:, x : x + step] = rows @ columns.T >= self.binary_thresh
+        columns = _shares_on_host(at_x[x1:x2], len(mask)).T
+        step = max(FEWEST_COLUMNS, MULTIPLIED_AT_ONCE // max(rows.size, 1))
+        for x in range(0, x2 - x1, step):
+            pixels[:, x : x + step] = rows @ columns[:, x : x + step] >= self.binary_thresh
         return BitMask(pixels, np.array([x1, y1, x2, y2], np.float32))
 
 
-PASTED_AT_ONCE = 2**24
-"""Probabilities in memory at the same time: 64 MB."""
+MULTIPLIED_AT_ONCE, FEWEST_COLUMNS = 2**18, 8
+"""Multiplications of one product. A larger one is shared between threads, and has to wait for
+those of Paddle, which keep the other cores busy for a while after their work is done."""
 
 
 def paste_mask(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
@@ -97,32 +94,49 @@ def paste_mask(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
     """
     if not has_rows(masks):
         return paddle.zeros([0, height, width])
-    along_y, along_x = _shares_of_both(masks, boxes, height, width)
+    cells = masks.shape[-1]
+    at_y, at_x = _positions_of_both(masks, boxes, height, width)
+    along_y, along_x = _shares(at_y, cells), _shares(at_x, cells)
     return along_y @ masks @ along_x.transpose([0, 2, 1])
 
 
-def _shares_of_both(masks: Tensor, boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The shares of the masks' cells along y [D, height, M] and along x [D, width, M]."""
+def _positions_of_both(
+    masks: Tensor, boxes: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """Where all pixels lie on the masks' cells: along y [D, height], along x [D, width]."""
     x1, y1, x2, y2 = boxes.unbind(1)
     cells = masks.shape[-1]
-    return _shares(y1, y2, height, cells), _shares(x1, x2, width, cells)
+    return _positions(y1, y2, height, cells), _positions(x1, x2, width, cells)
 
 
-def _shares(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tensor:
-    """[D, pixels, cells]: the share of every cell in the value of every pixel."""
+def _positions(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tensor:
+    """[D, pixels] the pixels' centres, in cells of the box whose centres are 0 .. cells - 1."""
     centers = paddle.arange(pixels, dtype="float32") + 0.5
-    # the pixel's centre, in cells of the box whose centres are 0 .. cells - 1
     side = (stop - start)[:, None]
-    has_area = side > 0  # a box without area holds nothing; and 0 / 0 is no number
-    side = paddle.where(has_area, side, paddle.ones_like(side))
+    has_area = side > 0
+    side = paddle.where(has_area, side, paddle.ones_like(side))  # 0 / 0 is no number
     # by way of -1 .. 1, so that every value is rounded as Paddle's grid_sample rounds it
     along = (centers - start[:, None]) / side * 2 - 1
     position = (along + 1) * (cells * 0.5) - 0.5
+    # a box without area holds nothing: every pixel lies beyond its cells
+    return paddle.where(has_area, position, paddle.full_like(position, cells))
+
+
+def _shares(position: Tensor, cells: int) -> Tensor:
+    """[D, pixels] -> [D, pixels, cells]: the share of every cell in the value of every pixel."""
     distance = (position[:, :, None] - paddle.arange(cells, dtype="float32")).abs()
-    return (1.0 - distance).clip(min=0.0) * has_area.unsqueeze(2).cast("float32")
+    return (1.0 - distance).clip(min=0.0)
 
 
-def _extent(shares: np.ndarray) -> tuple[int, int]:
-    """First and last + 1 of the pixels [pixels, M] in which some cell has a share."""
-    touched = np.flatnonzero(shares.max(axis=1))
-    return (int(touched[0]), int(touched[-1]) + 1) if touched.size else (0, 0)
+def _shares_on_host(position: np.ndarray, cells: int) -> np.ndarray:
+    """The same of one mask: [pixels] -> [pixels, cells] float32."""
+    distance = np.abs(position[:, None] - np.arange(cells, dtype=np.float32))
+    return np.maximum(np.float32(1.0) - distance, np.float32(0.0))
+
+
+def _extent(position: np.ndarray, cells: int) -> tuple[int, int]:
+    """First and last + 1 of the pixels in which some cell has a share; positions rise."""
+    return (
+        int(np.searchsorted(position, -1, side="right")),
+        int(np.searchsorted(position, cells, side="left")),
+    )

@@ -75,24 +75,25 @@ def rasterize_within_boxes(
         [F, M, M] uint8: 1 where the cell belongs to the object.
     """
     masks = np.zeros([len(segms), resolution, resolution], np.uint8)
-    rows, turns, parts = [], [], []
+    owners, parts = [], []
     for row, segm in enumerate(segms):
         if isinstance(segm, BitMask):
             masks[row] = rasterize_bitmask_within_box(segm, boxes[row], resolution)
             continue
         enclosing = [part for part in segm if len(part) >= 6]
-        rows += [row] * len(enclosing)
-        turns += range(len(enclosing))
+        owners += [row] * len(enclosing)
         parts += enclosing
     if parts:
+        rows = np.array(owners)
         sizes = np.array([len(part) // 2 for part in parts])
         points = np.concatenate(parts, dtype=np.float64).reshape(-1, 2)
         origin, scale = _grid(boxes[rows], resolution)
         in_cells = (points - origin.repeat(sizes, axis=0)) * scale.repeat(sizes, axis=0)
         filled = fill_polygons(in_cells, sizes, resolution)
-        for k in range(max(turns) + 1):  # every object's first part, every second one, ...
-            these = np.flatnonzero(np.array(turns) == k)
-            masks[np.array(rows)[these]] |= filled[these]
+        is_first = np.diff(rows, prepend=-1) > 0  # an object's parts are neighbours
+        masks[rows[is_first]] = filled[is_first]
+        for row, part in zip(rows[~is_first], filled[~is_first]):
+            masks[row] |= part
     return masks
 
 

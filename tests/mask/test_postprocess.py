@@ -132,7 +132,8 @@ def random_masks(random, height, width, cells):
 @pytest.mark.parametrize("at_once", [1, 2**24])
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (57, 83), (120, 31)])
 def test_parts_are_the_whole_and_so_are_their_runs(monkeypatch, size, at_once):
-    monkeypatch.setattr(postprocess, "PASTED_AT_ONCE", at_once)
+    monkeypatch.setattr(postprocess, "MULTIPLIED_AT_ONCE", at_once)
+    monkeypatch.setattr(postprocess, "FEWEST_COLUMNS", 1)
     masks, boxes = random_masks(np.random.default_rng(sum(size)), *size, 14)
     expected = (paste_mask(masks, boxes, *size) >= 0.5).numpy()
     np.testing.assert_array_equal(MaskPostProcess()(masks, boxes, *size).numpy(), expected)
