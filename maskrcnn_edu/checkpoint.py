@@ -169,7 +169,7 @@ def _wake(model: nn.Layer, optimizer: paddle.optimizer.Optimizer, names: set[str
         if name in names:
             parameter.grad = paddle.zeros_like(parameter)
     optimizer.step()
-    optimizer.clear_grad()  # to zeros, as after every step: a zero still decays and coasts
+    optimizer.clear_grad(set_to_zero=False)
 
 
 # ---------------------------------------------------------------- what run it is

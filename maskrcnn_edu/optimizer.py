@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,16 @@ class OptimizerBuilder:
             grad_clip=nn.ClipGradByGlobalNorm(limit) if limit else None,
             **options,
         )
+
+
+def fill_gradients(weights: Sequence[Tensor]) -> None:
+    """Give the weights that a step did not use a gradient of zero: they still coast and decay.
+
+    A batch without an object, for instance, says nothing to the mask head.
+    """
+    for weight in weights:
+        if weight.grad is None:
+            weight.grad = paddle.zeros_like(weight)
 
 
 def freeze(model: nn.Layer, parts: Sequence[str]) -> list[str]:

@@ -315,20 +315,20 @@ def balanced_loss(model: MaskRCNN, stages: TrainingStages) -> Tensor:
 
 @paddle.no_grad()
 def average_gradients(parameters: Sequence[Tensor]) -> None:
-    """Replace every gradient by its mean over all processes (in place, in float32)."""
+    """Replace every gradient by its mean over all processes (in place, in float32).
+
+    Every parameter must have one (`maskrcnn_edu.optimizer.fill_gradients`).
+    """
     if world_size() == 1:
         return
-    # one long message instead of a hundred short ones; no gradient counts as zero
-    grads = [p.grad if p.grad is not None else paddle.zeros_like(p) for p in parameters]
+    # one long message instead of a hundred short ones
+    grads = [p.grad for p in parameters]
     flat = paddle.concat([g.flatten() for g in grads])
     dist.all_reduce(flat)
     means = (flat / world_size()).split([math.prod(g.shape) for g in grads])
-    for parameter, mean in zip(parameters, means):
-        mean = mean.reshape(parameter.shape)
-        if parameter.grad is None:
-            parameter.grad = mean
-        else:
-            paddle.assign(mean, parameter.grad)  # on the device; set_value goes by the host
+    for grad, mean in zip(grads, means):
+        # on the device; set_value goes by the host
+        paddle.assign(mean.reshape(grad.shape), grad)
 
 
 def same_everywhere(value: float) -> float:

@@ -21,7 +21,7 @@ from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.evaluate import Evaluation, evaluate
 from maskrcnn_edu.journal import History, Run, Saving
 from maskrcnn_edu.mask_rcnn import MaskRCNN
-from maskrcnn_edu.optimizer import LearningRate, OptimizerBuilder, freeze
+from maskrcnn_edu.optimizer import LearningRate, OptimizerBuilder, fill_gradients, freeze
 from maskrcnn_edu.parallel import (
     average_gradients,
     balanced_loss,
@@ -151,11 +151,12 @@ def train_steps(
                 stages = model(batch)
             scaler.scale(balanced_loss(model, stages) / len(batches)).backward()
             losses.append(stages.losses)
+        fill_gradients(trainable)
         average_gradients(trainable)
         watch(at.step + 1, batches, losses, stages)
         scaler.step(optimizer)  # without fp16: optimizer.step()
         scaler.update()
-        optimizer.clear_grad()
+        optimizer.clear_grad(set_to_zero=False)  # their memory is free for the next step
         images = sum(map(len, batches)) * world_size()
         at = at.after(time.perf_counter() - started, images, epoch, used)
         done = budget.progress(at.step, at.seconds)

@@ -24,7 +24,7 @@ import paddle
 
 from maskrcnn_edu.config import build_model, load_config, make
 from maskrcnn_edu.mask_rcnn import MaskRCNN
-from maskrcnn_edu.optimizer import OptimizerBuilder
+from maskrcnn_edu.optimizer import OptimizerBuilder, fill_gradients
 from maskrcnn_edu.parallel import average_gradients, loss_counts, loss_weights
 from maskrcnn_edu.structures import Batch, BitMask, GroundTruth
 from maskrcnn_edu.syncs import Syncs, count_syncs
@@ -104,9 +104,11 @@ def train_once(model: MaskRCNN, optimizer: paddle.optimizer.Optimizer) -> None:
     with pretended_group():
         weights = loss_weights(loss_counts(model, stages))
         sum(loss * weights[k] for k, loss in stages.losses.items()).backward()
-        average_gradients([p for p in model.parameters() if not p.stop_gradient])
+        trainable = [p for p in model.parameters() if not p.stop_gradient]
+        fill_gradients(trainable)
+        average_gradients(trainable)
     optimizer.step()
-    optimizer.clear_grad()
+    optimizer.clear_grad(set_to_zero=False)
 
 
 class pretended_group:

@@ -7,7 +7,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from maskrcnn_edu.optimizer import LearningRate, OptimizerBuilder, freeze
+from maskrcnn_edu.optimizer import LearningRate, OptimizerBuilder, fill_gradients, freeze
 
 WARMUP = {"name": "LinearWarmup", "start_factor": 0.1, "steps": 10}
 PIECES = {"name": "PiecewiseDecay", "gamma": 0.1, "milestones": [8, 11]}
@@ -105,6 +105,24 @@ def test_momentum_and_weight_decay_by_hand():
     # velocity 0.9 * 2.5 + 2 + 0.5 * 0.75 = 4.625
     assert step(model, optimizer, 2.0) == pytest.approx(0.75 - 0.4625, 1e-6)
     assert model.bias.item() == 0
+
+
+def test_a_weight_that_a_step_did_not_use_coasts_and_decays():
+    model = two_weights()
+    optimizer = OptimizerBuilder(regularizer={"type": "L2", "factor": 0.5})(model, 0.1)
+    step(model, optimizer, 2.0)  # velocity 2.5, weight 0.75
+    optimizer.clear_grad(set_to_zero=False)
+    fill_gradients([model.weight])
+    assert model.weight.grad.item() == 0
+    optimizer.step()  # velocity 0.9 * 2.5 + 0.5 * 0.75 = 2.625
+    assert model.weight.item() == pytest.approx(0.75 - 0.2625, 1e-6)
+
+
+def test_a_gradient_that_is_there_stays():
+    model = two_weights()
+    (model(paddle.ones([1, 1])) * 3).sum().backward()
+    fill_gradients([model.weight])
+    assert model.weight.grad.item() == 3
 
 
 def test_without_a_regularizer_nothing_decays():

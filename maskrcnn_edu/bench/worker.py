@@ -114,7 +114,7 @@ class Bench:
             stages.loss.backward()
         with watch.stage("optimizer"):
             self.optimizer.step()
-            self.optimizer.clear_grad()
+            self.optimizer.clear_grad(set_to_zero=False)
         return stages
 
     def _count(self, stages: TrainingStages | PredictionStages) -> None:
@@ -131,7 +131,7 @@ class Bench:
             self.calls = record_calls(self.model, lambda: self._run(Stopwatch()))
         with paddle.set_grad_enabled(training):
             seconds = run_bare(self.calls, backward=training)
-        self.optimizer.clear_grad()
+        self.optimizer.clear_grad(set_to_zero=False)
         return {"seconds": seconds}
 
     def syncs(self) -> Answer:
