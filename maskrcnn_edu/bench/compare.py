@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Compared:
         what: ``train``, ``predict``, ``paste``, ``mask targets`` or ``memory``.
         ours, peer: seconds, pair by pair; for ``memory`` bytes, one number.
         counts: what each side had to do.
+        threads: of Paddle's CPU code, ours and the peer's.
     """
 
     case: Case
@@ -63,6 +65,7 @@ class Compared:
     ours: list[float]
     peer: list[float]
     counts: dict[str, dict[str, Any]]
+    threads: tuple[int, int]
 
     @property
     def ratios(self) -> list[float]:
@@ -107,7 +110,8 @@ class Peer:
         python: interpreter of an environment with paddledet 2.6.0 and Paddle.
         code: folder with other source of PaddleDetection, to be used instead; or None.
         pairs: how often each kind of work is done on both sides.
-        threads: of Paddle's CPU code on both sides; None leaves it to each.
+        threads: of Paddle's CPU code on both sides; None leaves it to each, and if we take
+            more than the peer does, we are measured a second time with as many.
     """
 
     python: str
@@ -123,46 +127,65 @@ class Peer:
 def compare(case: Case, peer: Peer, pieces: bool = True) -> list[Compared]:
     """Compare one case: steps, memory, and, if asked for, pasting and mask targets alone."""
     case = replace(case, changes=(*case.changes, *peer_changes(case.config)))
-    environment = plain_environment(peer.threads)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Channel("bench", OURS, environment) as ours,
-        Channel(f"--peer {peer.python}", peer.command(), environment, CURE) as theirs,
-    ):
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         prepare(case, Path(folder))
-        config, on_gpu = case_config(case), paddle.get_device() != "cpu"
-        ours.ask("load", folder=folder)
-        theirs.ask(
-            "load", folder=folder, config=peer_config(config, on_gpu),
-            optimizer=peer_optimizer(config), device="gpu" if on_gpu else "cpu",
-        )  # fmt: skip
-        steps = _in_turn(ours, theirs, "plain", peer.pairs)
-        facts = {"ours": ours.ask("facts"), "peer": theirs.ask("facts")}
-        found = [Compared(case, case.mode, *steps, facts), *_memory(case, facts)]
+        open_channel = stack.enter_context
+        theirs = open_channel(_peer_channel(peer))
+        theirs.ask("load", **_peer_work(case, folder))
+        ours = [open_channel(_our_channel(peer.threads))]
+        ours[0].ask("load", folder=folder)
+        least = theirs.ask("facts")["threads"]
+        if ours[0].ask("facts")["threads"] > least:
+            ours.append(open_channel(_our_channel(least)))
+            ours[1].ask("load", folder=folder)
+        found = _in_turn(case, case.mode, "plain", ours, theirs, peer.pairs)
+        found += _memory(found[0])
         if pieces:
             for what in ("paste", "mask_targets"):
-                times = _in_turn(ours, theirs, what, peer.pairs)
-                found.append(Compared(case, what.replace("_", " "), *times, {}))
+                found += _in_turn(case, what.replace("_", " "), what, ours, theirs, peer.pairs)
     return found
 
 
+def _our_channel(threads: int | None) -> Channel:
+    return Channel("bench", OURS, plain_environment(threads))
+
+
+def _peer_channel(peer: Peer) -> Channel:
+    environment = plain_environment(peer.threads)
+    return Channel(f"--peer {peer.python}", peer.command(), environment, CURE)
+
+
+def _peer_work(case: Case, folder: str) -> dict[str, Any]:
+    """What PaddleDetection's process has to know."""
+    config, on_gpu = case_config(case), paddle.get_device() != "cpu"
+    return {"folder": folder, "config": peer_config(config, on_gpu),
+            "optimizer": peer_optimizer(config), "device": "gpu" if on_gpu else "cpu"}  # fmt: skip
+
+
 def _in_turn(
-    ours: Channel, theirs: Channel, what: str, pairs: int
-) -> tuple[list[float], list[float]]:
-    """Seconds of both, after one time each that does not count."""
-    times: list[tuple[float, float]] = []
-    for _ in range(pairs + 1):
-        times.append((ours.ask(what)["seconds"], theirs.ask(what)["seconds"]))
-    return [own for own, _ in times[1:]], [their for _, their in times[1:]]
+    case: Case, what: str, work: str, ours: Sequence[Channel], theirs: Channel, pairs: int
+) -> list[Compared]:
+    """All sides do the same in turn, once more than counts; a comparison for each of ours."""
+    sides = [theirs, *ours]
+    rounds = [[side.ask(work)["seconds"] for side in sides] for _ in range(pairs + 1)]
+    their_times, *our_times = (list(times) for times in zip(*rounds[1:]))
+    peer_facts, found = theirs.ask("facts"), []
+    for side, times in zip(ours, our_times):
+        facts = {"ours": side.ask("facts"), "peer": peer_facts}
+        threads = (facts["ours"]["threads"], peer_facts["threads"])
+        found.append(Compared(case, what, times, their_times, facts, threads))
+    return found
 
 
-def _memory(case: Case, facts: dict[str, dict[str, Any]]) -> list[Compared]:
-    """Peak memory, as far as the system says it."""
+def _memory(steps: Compared) -> list[Compared]:
+    """Peak memory after these steps, as far as the system says it."""
     found = []
     for key, what in (("peak_memory", "memory"), ("peak_gpu_memory", "GPU memory")):
-        both = [facts[side][key] for side in ("ours", "peer")]
+        both = [steps.counts[side][key] for side in ("ours", "peer")]
         if None not in both:
-            found.append(Compared(case, what, [both[0]], [both[1]], {}))
+            ours, theirs = ([value] for value in both)
+            found.append(replace(steps, what=what, ours=ours, peer=theirs))
     return found
 
 
@@ -177,8 +200,14 @@ def compare_all(cases: Sequence[Case], peer: Peer, say: Callable[[str], None]) -
         done.add(same)
         found += new
         for c in new:
-            say(f"  {c.what}: {_pair_by_pair(c)}")
+            say(f"  {c.what}, {_threads(c)}: {_pair_by_pair(c)}")
     return found
+
+
+def _threads(c: Compared) -> str:
+    """``2 : 1``, or ``1`` if both sides have it."""
+    ours, theirs = c.threads
+    return f"threads {ours}" if ours == theirs else f"threads {ours} : {theirs}"
 
 
 def _pair_by_pair(c: Compared) -> str:
@@ -187,15 +216,16 @@ def _pair_by_pair(c: Compared) -> str:
 
 def report(found: Sequence[Compared]) -> str:
     """The ratios as a table, and what was compared."""
-    head = ["configuration", "pixels", "batch", "what", "ours", "PaddleDetection", "median ratio",
-            "ratios pair by pair"]  # fmt: skip
+    head = ["configuration", "pixels", "batch", "what", "threads", "ours", "PaddleDetection",
+            "median ratio", "ratios pair by pair"]  # fmt: skip
     names = {"paste": f"pasting {PASTED} masks", "mask targets": f"mask targets, {TARGETS} RoIs"}
     rows = []
     for c in found:
         shown = _bytes if "memory" in c.what else spread
         rows.append([
             Path(c.case.config).stem, str(c.case.size), str(c.case.batch),
-            names.get(c.what, c.what), shown(c.ours), shown(c.peer),
+            names.get(c.what, c.what), _threads(c).removeprefix("threads "),
+            shown(c.ours), shown(c.peer),
             f"{statistics.median(c.ratios):.2f}", _pair_by_pair(c),
         ])  # fmt: skip
     return f"{table(head, rows)}\n\n{_what_was_compared(found)}"
@@ -209,9 +239,9 @@ def _what_was_compared(found: Sequence[Compared]) -> str:
     """Counts of both sides, and the changes that PaddleDetection needed."""
     lines = []
     for c in found:
-        if c.counts:
+        if c.what == c.case.mode:
             sides = [f"{side} {_counts(c.counts[side])}" for side in ("ours", "peer")]
-            lines.append(f"- {c.case}: {'; '.join(sides)}")
+            lines.append(f"- {c.case}, {_threads(c)}: {'; '.join(sides)}")
     changed = {Path(c.case.config).stem: c.case.changes for c in found if c.case.changes}
     for name, changes in changed.items():
         lines.append(f"- {name} on both sides with `--set {' '.join(changes)}`")

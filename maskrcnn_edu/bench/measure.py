@@ -12,7 +12,7 @@ from typing import Any
 
 from maskrcnn_edu.bench.channel import Channel
 from maskrcnn_edu.bench.machine import plain_environment
-from maskrcnn_edu.bench.stopwatch import STAGES
+from maskrcnn_edu.bench.stopwatch import BETWEEN, STAGES
 from maskrcnn_edu.bench.table import megabytes, seconds, share, spread, table
 from maskrcnn_edu.bench.work import Case, prepare
 
@@ -28,6 +28,8 @@ class Measured:
         seconds: of every step, reading its pictures included.
         stages: of every stage, one number per step; they add up to ``seconds``.
         bare: of the networks alone, in turn with the steps.
+        waited: of each of some more steps, waiting for a batch that is prepared in the
+            background, as while training.
         syncs: place and operation -> how often the host waits there in one step.
         counts: proposals, RoIs, foreground RoIs, loss; or proposals and detections.
         peak_memory: of the process after its first steps, bytes.
@@ -38,6 +40,7 @@ class Measured:
     seconds: list[float]
     stages: dict[str, list[float]]
     bare: list[float]
+    waited: list[float]
     syncs: dict[str, int]
     counts: dict[str, float]
     peak_memory: int | None
@@ -47,6 +50,12 @@ class Measured:
     def rest(self) -> float:
         """The share of a step that is not the networks', 0 .. 1."""
         return 1 - statistics.median(self.bare) / statistics.median(self.seconds)
+
+    @property
+    def between(self) -> float:
+        """The share of a step that belongs to the stages between the networks, 0 .. 1."""
+        times = [statistics.median(self.stages.get(name, [0.0])) for name in BETWEEN]
+        return sum(times) / statistics.median(self.seconds)
 
 
 def measure(case: Case, repeat: int, threads: int | None = None) -> Measured:
@@ -64,16 +73,18 @@ def measure(case: Case, repeat: int, threads: int | None = None) -> Measured:
         for _ in range(repeat):
             steps.append(worker.ask("step"))
             bare.append(worker.ask("bare")["seconds"])
+        waited = worker.ask("fed", times=repeat)["seconds"]
         syncs = worker.ask("syncs")
     names = [name for name in STAGES if any(name in step["stages"] for step in steps)]
     names += sorted({name for step in steps for name in step["stages"]} - set(names))
     memory = {key: facts.pop(key) for key in ("peak_memory", "peak_gpu_memory")}
-    facts.pop("version")
+    for key in ("version", "threads"):
+        facts.pop(key)
     return Measured(
         case,
         [step["seconds"] for step in steps],
         {name: [step["stages"].get(name, 0.0) for step in steps] for name in names},
-        bare, syncs, facts, **memory,
+        bare, waited, syncs, facts, **memory,
     )  # fmt: skip
 
 
@@ -91,14 +102,15 @@ def measure_all(
 def summary(found: Sequence[Measured]) -> str:
     """One line per case."""
     head = ["configuration", "pixels", "batch", "", "a step", "per image", "network alone",
-            "not the network", "memory", "waits"]  # fmt: skip
+            "not the network", "between", "waiting for data", "memory", "waits"]  # fmt: skip
     rows = []
     for m in found:
         each = statistics.median(m.seconds) / m.case.batch
         rows.append([
             Path(m.case.config).stem, str(m.case.size), str(m.case.batch), m.case.mode,
             spread(m.seconds), seconds(each), spread(m.bare), f"{100 * m.rest:.1f} %",
-            _memory(m), str(sum(m.syncs.values())),
+            f"{100 * m.between:.1f} %", seconds(statistics.median(m.waited)), _memory(m),
+            str(sum(m.syncs.values())),
         ])  # fmt: skip
     return table(head, rows)
 
@@ -122,4 +134,4 @@ def by_stage(m: Measured) -> str:
 
 def as_json(m: Measured) -> dict[str, Any]:
     """Everything about a case in plain values."""
-    return {**vars(m), "case": vars(m.case), "not_network": m.rest}
+    return {**vars(m), "case": vars(m.case), "not_network": m.rest, "between": m.between}

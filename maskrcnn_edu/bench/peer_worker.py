@@ -237,8 +237,9 @@ class Peer:
         on_gpu = paddle.get_device() != "cpu"
         gpu = paddle.device.cuda.max_memory_allocated() if on_gpu else None
         version = f"{importlib.import_module('ppdet').__version__} on Paddle {paddle.__version__}"
+        threads = int(os.environ["OMP_NUM_THREADS"])  # Paddle sets it to 1 unless it is set
         return {**self.counts, "peak_memory": host_memory(), "peak_gpu_memory": gpu,
-                "version": version}  # fmt: skip
+                "version": version, "threads": threads}  # fmt: skip
 
 
 def host_memory() -> int | None:

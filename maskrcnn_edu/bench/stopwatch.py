@@ -36,6 +36,12 @@ STAGES = {
 NETWORK = ("backbone", "neck", "rpn_head", "bbox_head", "mask_head", "backward", "optimizer")
 """Stages that are convolutions and products, or follow from them."""
 
+BETWEEN = (
+    "data", "proposals", "rpn_target_assign", "bbox_assigner", "bbox_post_process",
+    "mask_assigner", "mask_post_process",
+)  # fmt: skip
+"""Stages before, between and after the networks: those that only move boxes and pixels."""
+
 
 def now() -> float:
     """The time in seconds, after a GPU has done all that it was asked to do."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,11 @@ from maskrcnn_edu.bench.stopwatch import Stopwatch, now, watched
 from maskrcnn_edu.bench.work import Work, read_weights, read_work
 from maskrcnn_edu.compiled import compiled
 from maskrcnn_edu.config import build_model, make
+from maskrcnn_edu.data.coco import CocoDataset, Sample
 from maskrcnn_edu.device import choose_device
 from maskrcnn_edu.mask.targets import generate_mask_target
 from maskrcnn_edu.optimizer import OptimizerBuilder
+from maskrcnn_edu.processor import threads
 from maskrcnn_edu.rows import join
 from maskrcnn_edu.structures import (
     Batch,
@@ -134,6 +138,18 @@ class Bench:
         self.optimizer.clear_grad(set_to_zero=False)
         return {"seconds": seconds}
 
+    def fed(self, times: int) -> Answer:
+        """So many steps, fed as training feeds them: how long each waits for its batch."""
+        rows = _Again(self.work.loader.dataset, times + 1)
+        batches = iter(replace(self.work.loader, dataset=rows).epoch(0))
+        waited = []
+        for _ in range(times + 1):  # nobody was ahead of the first one
+            started = time.perf_counter()
+            next(batches)  # measured, but the kept batch is used
+            waited.append(time.perf_counter() - started)
+            self._run(Stopwatch())
+        return {"seconds": waited[1:]}
+
     def syncs(self) -> Answer:
         """Where the host waits for the device in one step: place and operation -> times."""
         with count_syncs() as found:
@@ -162,7 +178,22 @@ class Bench:
 
     def facts(self) -> Answer:
         """What the last step had to do, and the most memory that the process had so far."""
-        return {**self.counts, **peak_memory(), "version": paddle.__version__}
+        about = {"version": paddle.__version__, "threads": threads()}
+        return {**self.counts, **peak_memory(), **about}
+
+
+@dataclass(frozen=True)
+class _Again:
+    """A dataset that begins again at its end, so many times."""
+
+    dataset: CocoDataset
+    times: int
+
+    def __len__(self) -> int:
+        return len(self.dataset) * self.times
+
+    def __getitem__(self, i: int) -> Sample:
+        return self.dataset[i % len(self.dataset)]
 
 
 def _trained(stages: TrainingStages, classes: int) -> Answer:
@@ -190,12 +221,12 @@ def main() -> None:
     bench = None
     for line in sys.stdin:
         request = json.loads(line)
-        what = request["do"]
+        what = request.pop("do")
         if what == "load":
             folder = Path(request["folder"])
             bench, answer = Bench(read_work(folder), read_weights(folder)), {}
         else:
-            answer = getattr(bench, what)()
+            answer = getattr(bench, what)(**request)
         print(json.dumps(answer), file=answers, flush=True)
 
 
