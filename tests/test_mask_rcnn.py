@@ -7,6 +7,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu.boxes import clip_bbox, delta2bbox
+from maskrcnn_edu.roi_align import NUMBERS_AT_ONCE
 from maskrcnn_edu.structures import PredictionStages, TrainingStages
 
 LOSSES = ["loss_rpn_cls", "loss_rpn_reg", "loss_bbox_cls", "loss_bbox_reg", "loss_mask"]
@@ -201,6 +202,26 @@ def test_a_batch_of_two_is_two_batches_of_one(tiny, make_batch, pick):
         np.testing.assert_allclose(one.mask_probs[0].numpy(), both.mask_probs[i].numpy(), atol=1e-5)
         assert made.masks.shape == expected.masks.shape
         assert (made.masks.numpy() != expected.masks.numpy()).mean() < 1e-3
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_it_does_not_matter_how_many_rois_are_looked_at_together(
+    tiny, make_batch, monkeypatch, images
+):
+    tiny.eval()
+    at_once = tiny(make_batch(images=images, with_gt=False))
+    monkeypatch.setitem(NUMBERS_AT_ONCE, "cpu", 1)  # one after the other
+    calls = []
+    tiny.bbox_head.register_forward_pre_hook(lambda head, inputs: calls.append(inputs[0].shape[0]))
+    one_by_one = tiny(make_batch(images=images, with_gt=False))
+    assert calls == [1] * sum(map(len, at_once.proposals))
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(one_by_one.bbox.scores.numpy(), at_once.bbox.scores.numpy(), **close)
+    np.testing.assert_allclose(one_by_one.bbox.deltas.numpy(), at_once.bbox.deltas.numpy(), **close)
+    for a, b in zip(one_by_one.found, at_once.found):
+        assert a.labels.tolist() == b.labels.tolist()
+    for a, b in zip(one_by_one.mask_probs, at_once.mask_probs):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), **close)
 
 
 def test_prediction_needs_no_ground_truth_and_leaves_no_gradient(tiny, make_batch):

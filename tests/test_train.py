@@ -292,6 +292,20 @@ OptimizerBuilder: {optimizer: {type: Momentum, momentum: 0.9}}
 """
 
 
+def test_a_step_without_objects_still_moves_the_mask_head(
+    build_tiny, tiny_text, make_batch, make_gt
+):
+    """Its gradient is zero, and momentum carries it on; in PaddleDetection, too."""
+    model, config = build_tiny(tiny_text["fpn"]), parse_config(tiny_text["fpn"])
+    batches = [make_batch(images=1), make_batch(images=1, gt=[make_gt([])])]
+    loader = SimpleNamespace(epoch=lambda epoch, skip=0: iter(batches))
+    weight, seen = model.mask_head.mask_fcn_logits.weight, []
+    for _ in train_steps(model, config, loader, Budget(steps=2)):
+        seen.append(weight.numpy().copy())
+        assert all(p.grad is None for p in model.parameters())  # they take no memory
+    assert len(seen) == 2 and (seen[0] != seen[1]).any()
+
+
 def test_the_schedule_counts_steps_not_batches(shapes, tmp_path):
     seen = []
     run(shapes, tmp_path, 4, SMALL, accumulate=3, on_step=seen.append)
