@@ -54,8 +54,8 @@ class Compared:
 
     Attributes:
         case: configuration, size and batch.
-        what: ``train``, ``predict``, ``paste``, ``mask targets`` or ``memory``.
-        ours, peer: seconds, pair by pair; for ``memory`` bytes, one number.
+        what: ``train``, ``predict``, ``paste``, ``mask targets``, ``memory, train``, ...
+        ours, peer: seconds, pair by pair; for memory bytes, one number.
         counts: what each side had to do.
         threads: of Paddle's CPU code, ours and the peer's.
     """
@@ -182,6 +182,7 @@ def _memory(steps: Compared) -> list[Compared]:
     """Peak memory after these steps, as far as the system says it."""
     found = []
     for key, what in (("peak_memory", "memory"), ("peak_gpu_memory", "GPU memory")):
+        what = f"{what}, {steps.case.mode}"
         both = [steps.counts[side][key] for side in ("ours", "peer")]
         if None not in both:
             ours, theirs = ([value] for value in both)
@@ -237,11 +238,14 @@ def _bytes(values: Sequence[float]) -> str:
 
 def _what_was_compared(found: Sequence[Compared]) -> str:
     """Counts of both sides, and the changes that PaddleDetection needed."""
-    lines = []
+    steps: dict[Case, Compared] = {}
     for c in found:
-        if c.what == c.case.mode:
-            sides = [f"{side} {_counts(c.counts[side])}" for side in ("ours", "peer")]
-            lines.append(f"- {c.case}, {_threads(c)}: {'; '.join(sides)}")
+        if c.what == c.case.mode:  # with another number of threads there is the same to do
+            steps.setdefault(c.case, c)
+    lines = []
+    for case, c in steps.items():
+        sides = [f"{side} {_counts(c.counts[side])}" for side in ("ours", "peer")]
+        lines.append(f"- {case}: {'; '.join(sides)}")
     changed = {Path(c.case.config).stem: c.case.changes for c in found if c.case.changes}
     for name, changes in changed.items():
         lines.append(f"- {name} on both sides with `--set {' '.join(changes)}`")
