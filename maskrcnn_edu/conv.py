@@ -1,7 +1,7 @@
 """Convolutions with a bias, as `paddle.nn` has them, but quick on the CPU.
 
 Paddle's CPU kernel for ``[N, C, h, w] + [1, C, 1, 1]`` takes longer than the
-convolution before it. Two tensors of the same shape are added quickly: so the bias
+convolution before it. Two tensors of the same shape are added quickly: so there the bias
 is expanded first. Names, shapes and numbers of the weights are those of `paddle.nn`.
 """
 
@@ -30,5 +30,7 @@ class Conv2DTranspose(nn.Conv2DTranspose):
 
 def _add(x: Tensor, bias: Tensor) -> Tensor:
     bias = bias.reshape([1, -1, 1, 1])
-    # a recorded program is optimized by what runs it, so there it stays simple
-    return x + bias.expand(x.shape) if paddle.in_dynamic_mode() else x + bias
+    # a recorded program is optimized by what runs it, and a GPU broadcasts quickly: simple there
+    if not paddle.in_dynamic_mode() or x.place.is_gpu_place():
+        return x + bias
+    return x.add_(bias.expand(x.shape))  # in place: the largest maps have 100 MB
