@@ -1,7 +1,7 @@
 """Compare: the same work here and in PaddleDetection, in turn, pair by pair.
 
-Both processes live as long as the comparison, and only one works at a time. So what disturbs
-the machine disturbs both, and a ratio is that of two neighbours.
+All processes live as long as the comparison, and only one works at a time. So what disturbs
+the machine disturbs all, and a ratio is that of two neighbours.
 """
 
 from __future__ import annotations
@@ -201,14 +201,14 @@ def compare_all(cases: Sequence[Case], peer: Peer, say: Callable[[str], None]) -
         done.add(same)
         found += new
         for c in new:
-            say(f"  {c.what}, {_threads(c)}: {_pair_by_pair(c)}")
+            say(f"  {c.what}, threads {_threads(c)}: {_pair_by_pair(c)}")
     return found
 
 
 def _threads(c: Compared) -> str:
     """``2 : 1``, or ``1`` if both sides have it."""
     ours, theirs = c.threads
-    return f"threads {ours}" if ours == theirs else f"threads {ours} : {theirs}"
+    return f"{ours}" if ours == theirs else f"{ours} : {theirs}"
 
 
 def _pair_by_pair(c: Compared) -> str:
@@ -225,8 +225,7 @@ def report(found: Sequence[Compared]) -> str:
         shown = _bytes if "memory" in c.what else spread
         rows.append([
             Path(c.case.config).stem, str(c.case.size), str(c.case.batch),
-            names.get(c.what, c.what), _threads(c).removeprefix("threads "),
-            shown(c.ours), shown(c.peer),
+            names.get(c.what, c.what), _threads(c), shown(c.ours), shown(c.peer),
             f"{statistics.median(c.ratios):.2f}", _pair_by_pair(c),
         ])  # fmt: skip
     return f"{table(head, rows)}\n\n{_what_was_compared(found)}"
