@@ -2,6 +2,6 @@
 
 import sys
 
-from maskrcnn_edu.cli import main
+from maskrcnn_edu.cli.main import main
 
 sys.exit(main())

@@ -8,7 +8,8 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.config import build_model, parse_config
+from maskrcnn_edu.config.build import build_model
+from maskrcnn_edu.config.schema import parse_config
 from maskrcnn_edu.structures import Batch, GroundTruth
 
 TINY_FPN = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn_edu.config import SECTIONS, TOP_LEVEL
+from maskrcnn_edu.config.schema import SECTIONS, TOP_LEVEL
 
 ROOT = Path(__file__).parent.parent
 LEDGER = (ROOT / "docs" / "parity.md").read_text(encoding="utf-8")

@@ -1,6 +1,8 @@
 """The rules of the house, read from the source: floors, rooms, words, and size."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,148 +13,27 @@ HOUSE = Path(maskrcnn_edu.__file__).parent
 
 FLOORS = {
     "structures": 0,
-    "rows": 0,
-    "processor": 0,
-    "files": 0,
-    "stopping": 0,
-    "precision": 1,
-    "checkpoint": 1,
-    "bad_batch": 1,
-    "journal": 6,
-    "boxes": 1,
-    "conv": 0,
-    "losses": 2,
-    "matching": 2,
-    "roi_align": 2,
-    "backbone": 2,
-    "optimizer": 2,
-    "parallel": 5,
-    "syncs": 7,
-    "doctor": 8,
-    "device": 1,
-    "neck": 3,
-    "rpn.anchors": 3,
-    "rpn.head": 3,
-    "rpn.targets": 3,
-    "rpn.proposals": 3,
-    "bbox.head": 3,
-    "bbox.targets": 3,
-    "bbox.postprocess": 3,
-    "bbox.cot": 3,
-    "mask.head": 3,
-    "mask.polygons": 1,
-    "mask.targets": 3,
-    "mask.postprocess": 3,
-    "download": 1,
-    "pdparams": 1,
-    "official": 4,
-    "datasets": 5,
-    "data.photo": 2,
-    "data.problems": 2,
-    "data.rle": 2,
-    "data.checks": 2,
-    "data.clean": 2,
-    "data.labelled": 2,
-    "data.labelme": 2,
-    "data.via": 2,
-    "data.index_masks": 2,
-    "data.coco": 2,
-    "data.shapes": 2,
-    "data.transforms": 2,
-    "data.loader": 2,
-    "data.reader": 3,
-    "viz.style": 1,
-    "viz.curves": 2,
-    "viz.detections": 2,
-    "mask_rcnn": 4,
-    "config": 5,
-    "weights": 6,
-    "evaluate": 6,
-    "compiled": 5,
-    "train": 7,
-    "export": 6,
-    "overlay": 5,
-    "predict": 7,
-    "biography": 6,
-    "recorder": 8,
-    "classroom": 7,
-    "bugzoo": 7,
-    "widgets.microscope": 4,
-    "widgets.scrubber": 5,
-    "widgets.anchors": 5,
-    "widgets.roi_align": 5,
-    "widgets.mask_targets": 5,
-    "widgets.nms": 5,
-    "widgets.bugzoo": 9,
-    "viz.facts": 1,
-    "viz.data": 2,
-    "viz.anchors": 2,
-    "viz.rpn": 2,
-    "viz.rois": 2,
-    "viz.roi_align": 2,
-    "viz.masks": 3,
-    "exercises.check": 8,
-    "exercises.compare": 7,
-    "exercises.exercise": 7,
-    "exercises.nb00_tour": 7,
-    "exercises.nb01_data": 7,
-    "exercises.nb02_anchors": 7,
-    "exercises.nb03_rpn": 7,
-    "exercises.nb04_bbox_assigner": 7,
-    "exercises.nb05_roi_align": 7,
-    "exercises.nb06_bbox_head": 7,
-    "exercises.nb07_mask_targets": 7,
-    "exercises.nb08_mask_head": 7,
-    "exercises.nb09_train": 7,
-    "exercises.nb10_evaluate": 7,
-    "exercises.nb11_your_own_photos": 7,
-    "bench.machine": 8,
-    "bench.table": 8,
-    "bench.channel": 8,
-    "bench.stopwatch": 8,
-    "bench.bare": 8,
-    "bench.scene": 8,
-    "bench.weights": 8,
-    "bench.work": 8,
-    "bench.worker": 8,
-    "bench.measure": 8,
-    "bench.peer_worker": 8,
-    "bench.compare": 8,
-    "bench.growth": 8,
-    "commands.options": 8,
-    "commands.finetune": 8,
-    "commands.data": 9,
-    "commands.data_check": 8,
-    "commands.data_get": 8,
-    "commands.data_import": 8,
-    "commands.left_out": 8,
-    "commands.train": 9,
-    "commands.evaluate": 9,
-    "commands.bench": 9,
-    "commands.doctor": 9,
-    "commands.predict": 9,
-    "commands.export": 9,
-    "cli": 10,
-    "__main__": 11,
+    "system": 0,
+    "model": 1,
+    "data": 1,
+    "viz": 1,
+    "config": 2,
+    "weights": 3,
+    "inference": 4,
+    "training": 5,
+    "teaching": 6,
+    "cli": 7,
+    "__main__": 8,
 }
-"""Where every module lives. A module may import what lives below it, and its own room."""
+"""Every entry of the package. Whoever imports, imports from a smaller number, or from home."""
 
-ROOMS = ("rpn", "bbox", "mask", "data", "viz", "widgets", "exercises", "bench", "commands")
-OUTSIDE_THE_MODEL = (
-    "data",
-    "viz",
-    "widgets",
-    "exercises",
-    "commands",
-    "optimizer",
-    "parallel",
-    "download",
-    "pdparams",
-    "official",
-)
-MODEL = [m for m, n in FLOORS.items() if n <= 4 and m.split(".")[0] not in OUTSIDE_THE_MODEL]
-DRAWERS = {"matplotlib", "tqdm", "pycocotools"}
-LONGEST_FUNCTION = 40
+EVERYBODY_MAY_ASK = "system.cpu"
+"""What the package's own ``__init__`` imports; everything else there is lazy."""
+
+STOREYS = ("model.rpn.", "model.bbox.", "model.mask.")
+NO_ENTRY = {"__init__.py", "__pycache__"}
+LONGEST_FUNCTION = 30
+MOST_ENTRIES = 14
 
 
 def module_name(path):
@@ -167,70 +48,70 @@ PACKAGES = {name for name, path in FILES.items() if path.stem == "__init__"}
 MODULES = sorted(set(FILES) - PACKAGES)
 
 
-def absolute(name, node):
-    """The modules that one import statement names, with relative ones made absolute."""
+def absolute(node):
+    """The modules and names that one import statement asks for."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if not node.level:
-        base = node.module
-    else:
-        here = ["maskrcnn_edu", *(name.split(".") if name else [])]
-        if name in PACKAGES:
-            here.append("__init__")
-        base = ".".join([*here[: -node.level], *([node.module] if node.module else [])])
-    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return [f"{node.module}.{alias.name}" for alias in node.names]
 
 
 def imports(name):
     """(our modules, outer packages) that a module imports, anywhere in its text."""
     nodes = [n for n in ast.walk(TREES[name]) if isinstance(n, (ast.Import, ast.ImportFrom))]
-    named = [found for node in nodes for found in absolute(name, node)]
-    ours = {n.removeprefix("maskrcnn_edu.") for n in named if n.startswith("maskrcnn_edu.")}
-    outer = {n.split(".")[0] for n in named} - {"maskrcnn_edu"}
-    return {n for n in ours if n in FLOORS}, outer
+    assert not any(getattr(n, "level", 0) for n in nodes), f"{name}: write imports in full"
+    asked = [word for node in nodes for word in absolute(node)]
+    ours = [w.removeprefix("maskrcnn_edu.") for w in asked if w.startswith("maskrcnn_edu.")]
+    modules = {w if w in FILES else w.rpartition(".")[0] for w in ours}
+    return modules - {""}, {w.split(".")[0] for w in asked} - {"maskrcnn_edu"}
 
 
-def room_of(name):
-    room = name.split(".")[0]
-    return room if room in ROOMS else None
+def room(name):
+    """The entry of the package that a module is, or is in."""
+    return name.split(".")[0]
 
 
 # ---- floors and rooms ------------------------------------------------------------
 
 
-def test_every_module_has_a_floor():
-    missing, gone = set(MODULES) - set(FLOORS), set(FLOORS) - set(MODULES)
-    assert not missing, f"put on a floor: {sorted(missing)}"
-    assert not gone, f"take off the table: {sorted(gone)}"
+def test_the_folders_are_the_table_of_contents():
+    entries = {path.stem for path in HOUSE.iterdir() if path.name not in NO_ENTRY}
+    assert entries == set(FLOORS)
+    assert len(entries) + 1 <= MOST_ENTRIES  # and __init__
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_only_go_down(name):
-    ours, _ = imports(name)
-    for other in sorted(ours):
-        same_room = room_of(name) and room_of(name) == room_of(other)
-        assert same_room or FLOORS[other] < FLOORS[name], f"{name} imports {other}"
+    for other in sorted(imports(name)[0]):
+        at_home = room(other) == room(name)
+        assert at_home or FLOORS[room(other)] < FLOORS[room(name)], (
+            f"{name} (floor {FLOORS[room(name)]}) imports {other} (floor {FLOORS[room(other)]})"
+        )
 
 
-@pytest.mark.parametrize("name", [m for m in MODULES if room_of(m) in ("rpn", "bbox", "mask")])
+@pytest.mark.parametrize("name", [m for m in MODULES if room(m) == "model"])
+def test_the_model_knows_the_records_and_itself(name):
+    ours, outer = imports(name)
+    strangers = {other for other in ours if room(other) not in ("model", "structures")}
+    assert not strangers, f"{name} imports {strangers}"
+    allowed = {"pycocotools"} if name == "model.mask.targets" else set()
+    assert not (outer & {"matplotlib", "tqdm", "pycocotools"}) - allowed
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if m.startswith(STOREYS)])
 def test_the_three_storeys_do_not_know_each_other(name):
-    ours, _ = imports(name)
-    rooms = {room_of(other) for other in ours} - {None, room_of(name)}
-    assert not rooms, f"{name} imports from {rooms}"
+    storeys = {other.rpartition(".")[0] for other in imports(name)[0] if other.startswith(STOREYS)}
+    assert storeys <= {name.rpartition(".")[0]}, f"{name} imports from {storeys}"
 
 
-@pytest.mark.parametrize("room", ["data", "viz"])
-def test_data_and_pictures_know_records_only(room):
-    for name in (m for m in MODULES if room_of(m) == room):
-        ours, outer = imports(name)
-        strangers = {o for o in ours if room_of(o) != room} - {"structures"}
-        assert not strangers, f"{name} imports {strangers}"
-        if room == "viz":
-            allowed = {"__future__", "collections", "typing", "numpy", "matplotlib"}
-            assert outer <= allowed, f"{name} imports {outer - allowed}"
+@pytest.mark.parametrize("name", [m for m in MODULES if room(m) == "viz"])
+def test_pictures_know_records_only(name):
+    ours, outer = imports(name)
+    assert {room(other) for other in ours} <= {"viz", "structures"}
+    allowed = {"__future__", "collections", "typing", "numpy", "matplotlib"}
+    assert outer <= allowed, f"{name} imports {outer - allowed}"
 
 
-def test_inside_a_room_nobody_goes_in_circles():
+def test_nobody_goes_in_circles():
     for start in MODULES:
         seen, waiting = set(), [start]
         while waiting:
@@ -240,18 +121,50 @@ def test_inside_a_room_nobody_goes_in_circles():
                 waiting.append(other)
 
 
-def test_the_door_opens_the_model_only():
-    ours, _ = imports("")
-    assert ours and {FLOORS[name] for name in ours} <= {0, 1, 2, 3, 4}
+def test_packages_import_nothing():
+    assert imports("")[0] == {EVERYBODY_MAY_ASK}
     for package in PACKAGES - {""}:
         assert imports(package) == (set(), set()), f"{package}/__init__.py imports something"
 
 
-@pytest.mark.parametrize("name", MODEL)
-def test_the_model_draws_nothing_and_reads_no_annotations(name):
-    _, outer = imports(name)
-    allowed = {"pycocotools"} if name == "mask.targets" else set()
-    assert not (outer & DRAWERS) - allowed
+def test_nobody_reaches_into_another_file():
+    """A name with an underscore belongs to its file."""
+    for name, tree in TREES.items():
+        for node in (n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)):
+            if node.module and node.module.startswith("maskrcnn_edu"):
+                private = [a.name for a in node.names if a.name.startswith("_")]
+                assert not private, f"{name} imports {private} from {node.module}"
+
+
+# ---- what an import costs ---------------------------------------------------------
+
+IMPORT_AND_LOOK = """
+import os, sys, warnings
+before = dict(os.environ), list(warnings.filters)
+import maskrcnn_edu
+assert (dict(os.environ), list(warnings.filters)) == before
+print(sorted({name.split(".")[0] for name in sys.modules} & {"paddle", "numpy", "matplotlib"}))
+"""
+
+
+def test_importing_the_package_loads_and_changes_nothing():
+    command = [sys.executable, "-c", IMPORT_AND_LOOK]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_help_needs_no_paddle():
+    code = "import sys\nfrom maskrcnn_edu.cli.main import main\ntry:\n    main(['--help'])\n"
+    code += "finally:\n    print('paddle' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("False\n") and "export" in done.stdout
+
+
+def test_every_name_of_the_document_can_be_asked_for():
+    assert all(getattr(maskrcnn_edu, name) for name in maskrcnn_edu.__all__)
+    assert {"RPNHead", "rasterize_polygons_within_box"} <= set(dir(maskrcnn_edu))
+    with pytest.raises(AttributeError, match="has no attribute 'RPNHaed'"):
+        _ = maskrcnn_edu.RPNHaed
 
 
 # ---- words -----------------------------------------------------------------------

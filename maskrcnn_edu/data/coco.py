@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from ..structures import GroundTruth, Polygons, Segmentation
-from . import rle
-from .checks import Annotations, clip_boxes, read_annotations
-from .clean import clean_content
-from .photo import read_image as read_image  # where it was looked for until now
-from .photo import stored_size
-from .problems import Problem, shown
+from maskrcnn_edu.data import rle
+from maskrcnn_edu.data.coco_export import clean_content
+from maskrcnn_edu.data.image_file import (
+    read_image as read_image,  # where it was looked for until now
+)
+from maskrcnn_edu.data.image_file import stored_size
+from maskrcnn_edu.data.problems import Problem, shown
+from maskrcnn_edu.data.validation import Annotations, clip_boxes, read_annotations
+from maskrcnn_edu.structures import GroundTruth, Polygons, Segmentation
 
 
 @dataclass(frozen=True)

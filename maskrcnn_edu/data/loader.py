@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 import paddle
 
-from ..structures import Batch, GroundTruth
-from .coco import Sample
-from .problems import LeftOutWarning, UnreadablePhoto
-from .transforms import Transform, apply_transforms
+from maskrcnn_edu.data.coco import Sample
+from maskrcnn_edu.data.problems import LeftOutWarning, UnreadablePhoto
+from maskrcnn_edu.data.transforms import Transform, apply_transforms
+from maskrcnn_edu.structures import Batch, GroundTruth
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .coco import Sample
-from .loader import BatchLoader
-from .transforms import BATCH_TRANSFORMS, TRANSFORMS
+from maskrcnn_edu.data.coco import Sample
+from maskrcnn_edu.data.loader import BatchLoader
+from maskrcnn_edu.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
+from maskrcnn_edu.system.suggest import nearest
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,3 @@ def _build(where: str, known: dict[str, type], step: dict[str, Any]) -> Any:
         return known[name](**(options or {}))
     except ValueError as error:
         raise ValueError(f"{where}: {name}: {error}") from error
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of an error message about an unknown word: the one that was probably meant."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.4)
-    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..structures import BitMask
-from .problems import Unusable, shown
+from maskrcnn_edu.data.problems import Unusable, shown
+from maskrcnn_edu.structures import BitMask
 
 PACKED = re.compile(r"(?:[P-o]{0,12}[0-O])*")
 """A packed string: "P" to "o" say that the number goes on, and 13 characters are enough."""

@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..structures import BitMask, GroundTruth, Segmentation
-from .coco import Sample
-from .photo import read_image
-from .problems import UnreadablePhoto
+from maskrcnn_edu.data.coco import Sample
+from maskrcnn_edu.data.image_file import read_image
+from maskrcnn_edu.data.problems import UnreadablePhoto
+from maskrcnn_edu.structures import BitMask, GroundTruth, Segmentation
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 

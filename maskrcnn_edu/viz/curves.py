@@ -17,8 +17,8 @@ def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
     """Loss curves, and AP on the validation images.
 
     Args:
-        steps: `maskrcnn_edu.train.History.steps`.
-        evaluations: `maskrcnn_edu.train.History.evaluations`.
+        steps: `maskrcnn_edu.training.run.History.steps`.
+        evaluations: `maskrcnn_edu.training.run.History.evaluations`.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -41,7 +41,7 @@ def sampling_grid(
         box: [4], input frame.
         resolution: cells per side.
         spatial_scale: feature pixels per input pixel.
-        aligned: as in `maskrcnn_edu.roi_align.RoIAlign`.
+        aligned: as in `maskrcnn_edu.model.roi_align.RoIAlign`.
 
     Returns:
         Origin (x, y) and size of one cell (x, y), float64.

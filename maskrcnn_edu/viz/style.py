@@ -1,7 +1,7 @@
 """Colours, lines, canvases and marks that all pictures share.
 
 Every artist that means something carries its kind as matplotlib's ``gid``, so that
-`maskrcnn_edu.viz.facts` can say what a picture shows.
+`maskrcnn_edu.viz.figure_facts` can say what a picture shows.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as rle
 
-from maskrcnn_edu.data.coco import CocoDataset, read_image, sample_from_array
+from maskrcnn_edu.data.coco import CocoDataset, sample_from_array
+from maskrcnn_edu.data.image_file import read_image
 from maskrcnn_edu.data.transforms import Decode
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]

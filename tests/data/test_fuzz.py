@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskrcnn_edu.cli import main
-from maskrcnn_edu.config import load_config, make
+from maskrcnn_edu.cli.main import main
+from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data import rle
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader

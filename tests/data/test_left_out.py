@@ -11,7 +11,7 @@ from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.data.problems import LeftOutWarning, UnreadablePhoto
 from maskrcnn_edu.data.transforms import Decode, NormalizeImage, Permute, RandomFlip
-from maskrcnn_edu.evaluate import evaluate
+from maskrcnn_edu.inference.evaluate import evaluate
 
 COUNT = 12
 BAD = (3, 8, 9)

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import yaml
 
-from maskrcnn_edu.config import ConfigError, parse_config
+from maskrcnn_edu.config.schema import parse_config
+from maskrcnn_edu.config.yaml_files import ConfigError
 
 from . import reference
 from .golden import Arrays, Case

@@ -7,9 +7,9 @@ import paddle
 import pytest
 
 from maskrcnn_edu import BBoxAssigner, BBoxHead, BBoxPostProcess, MultiClassNMS, RCNNBox, TwoFCHead
-from maskrcnn_edu.bbox.postprocess import boxes_in_image, original_shape
-from maskrcnn_edu.boxes import nonempty_bbox
-from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.bbox.postprocess import boxes_in_image, original_shape
+from maskrcnn_edu.model.boxes import nonempty_bbox
+from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.structures import BBoxOutput, Detections
 
 from .golden import GEOMETRY, LOSS, Arrays, Case, cases
@@ -73,7 +73,7 @@ def loss_of(case: Case) -> Arrays:
 
 
 def _cot_loss(case: Case) -> Arrays:
-    from maskrcnn_edu.bbox.cot import COTLoss
+    from maskrcnn_edu.model.bbox.cotuning import COTLoss
 
     case.known("num_classes cot_scale cot_lambda", "scores tgt_labels cot_relation")
     scores = tensor(case.inputs["scores"], grad=True)

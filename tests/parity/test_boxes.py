@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from maskrcnn_edu import AnchorGenerator, bbox2delta, bbox_overlaps, delta2bbox
-from maskrcnn_edu.boxes import clip_bbox, nonempty_bbox
-from maskrcnn_edu.matching import label_box, subsample_labels
+from maskrcnn_edu.model.boxes import clip_bbox, nonempty_bbox
+from maskrcnn_edu.model.matching import label_box, subsample_labels
 
 from .golden import GEOMETRY, Arrays, Case, cases
 from .records import arrays, ground_truth, tensor

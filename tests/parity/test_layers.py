@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-import maskrcnn_edu.roi_align
+import maskrcnn_edu.model.roi_align
 from maskrcnn_edu import (
     FPN,
     AnchorGenerator,
@@ -37,7 +37,7 @@ from .records import (
 
 def features_of(monkeypatch):
     """The adapter of roi_align; it also listens to how RoIs are spread over the levels."""
-    real, spread = maskrcnn_edu.roi_align.distribute_fpn_proposals, []
+    real, spread = maskrcnn_edu.model.roi_align.distribute_fpn_proposals, []
 
     def listening(*args, **kwargs):
         spread.extend(real(*args, **kwargs))
@@ -48,7 +48,7 @@ def features_of(monkeypatch):
         case.known(f"{params} canconical_level canonical_size", "feats rois rois_num cotangent")
         i = case.inputs
         assert np.array_equal(i["rois_num"], [len(r) for r in i["rois"]])
-        monkeypatch.setattr(maskrcnn_edu.roi_align, "distribute_fpn_proposals", listening)
+        monkeypatch.setattr(maskrcnn_edu.model.roi_align, "distribute_fpn_proposals", listening)
         feats = tensors(i["feats"], grad=True)
         out = RoIAlign(**case.params)(feats, tensors(i["rois"]))
         got: Arrays = {"feat": out.numpy()}

@@ -12,7 +12,7 @@ from maskrcnn_edu import (
     generate_mask_target,
     rasterize_polygons_within_box,
 )
-from maskrcnn_edu.mask.postprocess import paste_mask
+from maskrcnn_edu.model.mask.postprocess import paste_mask
 from maskrcnn_edu.structures import MaskTargets
 
 from .golden import GEOMETRY, LOSS, Arrays, Case, cases

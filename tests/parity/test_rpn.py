@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu import AnchorGenerator, ProposalGenerator, RPNHead, RPNTargetAssign
-from maskrcnn_edu.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.structures import Proposals, RPNOutput
 
 from .golden import GEOMETRY, LOSS, Arrays, Case, cases

@@ -19,17 +19,12 @@ import paddle.nn.functional as F
 import pytest
 import yaml
 
-from maskrcnn_edu.bbox.postprocess import boxes_in_image
-from maskrcnn_edu.config import build_model, parse_config
-from maskrcnn_edu.mask.postprocess import paste_mask
-from maskrcnn_edu.mask_rcnn import MaskRCNN
-from maskrcnn_edu.structures import (
-    Batch,
-    Detections,
-    PredictionStages,
-    RPNOutput,
-    TrainingStages,
-)
+from maskrcnn_edu.config.build import build_model
+from maskrcnn_edu.config.schema import parse_config
+from maskrcnn_edu.model.bbox.postprocess import boxes_in_image
+from maskrcnn_edu.model.mask.postprocess import paste_mask
+from maskrcnn_edu.model.mask_rcnn import MaskRCNN
+from maskrcnn_edu.structures import Batch, Detections, PredictionStages, RPNOutput, TrainingStages
 
 from .golden import NETWORK, Arrays, Case, whole_cases
 from .records import (

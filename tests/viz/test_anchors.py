@@ -2,7 +2,7 @@ import paddle
 
 from maskrcnn_edu.structures import AnchorTargets
 from maskrcnn_edu.viz.anchors import NEGATIVES_SHOWN, draw_anchor_targets, draw_anchors
-from maskrcnn_edu.viz.facts import extents, facts
+from maskrcnn_edu.viz.figure_facts import extents, facts
 
 
 def legend(figure):

@@ -2,7 +2,7 @@ import numpy as np
 
 from maskrcnn_edu.structures import BitMask, GroundTruth
 from maskrcnn_edu.viz.data import draw_ground_truth, outline_paths
-from maskrcnn_edu.viz.facts import extents, facts
+from maskrcnn_edu.viz.figure_facts import extents, facts
 
 NAMES = ["tent", "ring"]
 

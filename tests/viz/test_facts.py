@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from maskrcnn_edu.viz.facts import extents, facts, values
+from maskrcnn_edu.viz.figure_facts import extents, facts, values
 
 
 @pytest.fixture

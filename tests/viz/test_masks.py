@@ -2,10 +2,10 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.mask.postprocess import MaskPostProcess
-from maskrcnn_edu.mask.targets import MaskAssigner
+from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
+from maskrcnn_edu.model.mask.targets import MaskAssigner
 from maskrcnn_edu.structures import MaskTargets
-from maskrcnn_edu.viz.facts import extents, facts, values
+from maskrcnn_edu.viz.figure_facts import extents, facts, values
 from maskrcnn_edu.viz.masks import draw_mask_logits, draw_mask_targets, draw_paste
 
 LOGITS = np.stack([np.full([4, 4], v, np.float32) for v in (-1.0, 2.0, 0.5)])

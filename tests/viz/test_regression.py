@@ -4,8 +4,8 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.mask.postprocess import MaskPostProcess
-from maskrcnn_edu.mask.targets import MaskAssigner
+from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
+from maskrcnn_edu.model.mask.targets import MaskAssigner
 from maskrcnn_edu.structures import Proposals, RPNOutput
 from maskrcnn_edu.viz.anchors import draw_anchor_targets, draw_anchors
 from maskrcnn_edu.viz.data import draw_ground_truth

@@ -2,8 +2,8 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.roi_align import RoIAlign
-from maskrcnn_edu.viz.facts import extents, facts
+from maskrcnn_edu.model.roi_align import RoIAlign
+from maskrcnn_edu.viz.figure_facts import extents, facts
 from maskrcnn_edu.viz.roi_align import draw_sampling_points, sampling_points
 
 FEATURE = np.random.default_rng(0).normal(size=[12, 16]).astype(np.float32)

@@ -1,7 +1,7 @@
 from matplotlib.colors import same_color
 
 from maskrcnn_edu.structures import RoISamples
-from maskrcnn_edu.viz.facts import extents, facts
+from maskrcnn_edu.viz.figure_facts import extents, facts
 from maskrcnn_edu.viz.rois import draw_roi_samples
 from maskrcnn_edu.viz.style import colour
 

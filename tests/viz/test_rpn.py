@@ -3,7 +3,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu.structures import Proposals, RPNOutput
-from maskrcnn_edu.viz.facts import extents, facts, values
+from maskrcnn_edu.viz.figure_facts import extents, facts, values
 from maskrcnn_edu.viz.rpn import draw_proposals, draw_refinement, draw_score_maps
 
 GRIDS = [(2, 3), (1, 2)]

@@ -1,0 +1,234 @@
+"""Our side of a measurement: a process that works when it is told to.
+
+    python -m benchmarks.worker
+
+One JSON object per line comes in, ``{"do": "train"}``; one goes out, ``{"seconds": 1.2}``.
+`Bench`'s methods are what can be asked for; the first is ``load``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+from benchmarks.bare import Call, record_calls, run_bare
+from benchmarks.machine import peak_memory
+from benchmarks.stopwatch import Stopwatch, now, watched
+from benchmarks.syncs import count_syncs
+from benchmarks.work import Work, read_weights, read_work
+from maskrcnn_edu.config.build import build_model, make
+from maskrcnn_edu.data.coco import CocoDataset, Sample
+from maskrcnn_edu.inference.onednn import compiled
+from maskrcnn_edu.model.mask.targets import generate_mask_target
+from maskrcnn_edu.model.ops.empty import join
+from maskrcnn_edu.model.optimizer import OptimizerBuilder
+from maskrcnn_edu.structures import (
+    Batch,
+    PredictionStages,
+    Proposals,
+    RoISamples,
+    RPNOutput,
+    TrainingStages,
+)  # fmt: skip
+from maskrcnn_edu.system.cpu import num_threads
+from maskrcnn_edu.system.device import choose_device
+from maskrcnn_edu.weights.arrays import assign
+
+PICTURES = 1_000_000
+"""As many as make compiling pay for every model: measured is the time after that."""
+
+Answer = dict[str, Any]
+
+
+class Bench:
+    """A model and its work.
+
+    Args:
+        work: what there is to do.
+        weights: the model's, by state-dict name.
+    """
+
+    def __init__(self, work: Work, weights: Mapping[str, np.ndarray]):
+        self.work, self.near = work, work.near
+        self.model = build_model(work.config)
+        assign(self.model, weights)
+        training = work.case.mode == "train"
+        (self.model.train if training else self.model.eval)()
+        # a rate of 0 moves nothing: every step has the same work
+        self.optimizer = make(work.config, OptimizerBuilder)(self.model, 0.0)
+        self.calls: list[Call] | None = None
+        self.counts: Answer = {}
+        self.open = ExitStack()
+        if training:
+            self.model.rpn_head.propose = self._propose
+        else:
+            self.open.enter_context(compiled(self.model, PICTURES))
+
+    def _propose(self, rpn: RPNOutput, batch: Batch) -> list[Proposals]:
+        """The model's proposals, the last of them replaced by boxes near the objects.
+
+        Without them an untrained RPN would leave the second stage without foreground.
+        """
+        found = type(self.model.rpn_head).propose(self.model.rpn_head, rpn, batch)
+        return [self._with_near(p, near) for p, near in zip(found, self.near)]
+
+    def _with_near(self, found: Proposals, near: paddle.Tensor) -> Proposals:
+        keep = max(self.work.proposals - len(near), 0)
+        fill = paddle.zeros([len(near)])
+        return Proposals(
+            join([found.boxes[:keep], near]),
+            join([found.scores[:keep], fill]),
+            join([found.anchor_index[:keep], fill.cast("int64")]),
+        )
+
+    def step(self) -> Answer:
+        """One training step or prediction: seconds, all in all and of every stage."""
+        watch = Stopwatch()
+        with watched(self.model, watch), watch.stage("rest"):
+            with watch.stage("data"):
+                next(iter(self.work.loader.epoch(0)))  # measured, but the kept batch is used
+            stages = self._run(watch)
+        self._count(stages)
+        return {"seconds": sum(watch.seconds.values()), "stages": watch.seconds}
+
+    def plain(self) -> Answer:
+        """The same without reading pictures and without looking at the stages."""
+        started = now()
+        stages = self._run(Stopwatch())
+        seconds = now() - started
+        self._count(stages)
+        return {"seconds": seconds}
+
+    def _run(self, watch: Stopwatch) -> TrainingStages | PredictionStages:
+        if not self.model.training:
+            with paddle.no_grad():
+                return self.model(self.work.batch)
+        stages = self.model(self.work.batch)
+        with watch.stage("backward"):
+            stages.loss.backward()
+        with watch.stage("optimizer"):
+            self.optimizer.step()
+            self.optimizer.clear_grad(set_to_zero=False)
+        return stages
+
+    def _count(self, stages: TrainingStages | PredictionStages) -> None:
+        """Note what there was to do; not within the time that counts."""
+        if isinstance(stages, TrainingStages):
+            self.counts = _trained(stages, self.model.bbox_head.num_classes)
+        else:
+            self.counts = _found(stages)
+
+    def bare(self) -> Answer:
+        """The networks alone, on the inputs that they have in a step."""
+        training = self.model.training
+        if self.calls is None:
+            self.calls = record_calls(self.model, lambda: self._run(Stopwatch()))
+        with paddle.set_grad_enabled(training):
+            seconds = run_bare(self.calls, backward=training)
+        self.optimizer.clear_grad(set_to_zero=False)
+        return {"seconds": seconds}
+
+    def fed(self, times: int) -> Answer:
+        """So many steps, fed as training feeds them: how long each waits for its batch."""
+        rows = _Again(self.work.loader.dataset, times + 1)
+        batches = iter(replace(self.work.loader, dataset=rows).epoch(0))
+        waited = []
+        for _ in range(times + 1):  # nobody was ahead of the first one
+            started = time.perf_counter()
+            next(batches)  # measured, but the kept batch is used
+            waited.append(time.perf_counter() - started)
+            self._run(Stopwatch())
+        return {"seconds": waited[1:]}
+
+    def syncs(self) -> Answer:
+        """Where the host waits for the device in one step: place and operation -> times."""
+        with count_syncs() as found:
+            self._run(Stopwatch())
+        return {f"{where} {what}": times for (where, what), times in found.items()}
+
+    def paste(self) -> Answer:
+        """Paste the prepared masks at the picture's size."""
+        probs, boxes = (
+            paddle.to_tensor(self.work.arrays[f"paste_{k}"]) for k in ("probs", "boxes")
+        )
+        size = self.work.case.size
+        started = now()
+        self.model.mask_post_process(probs, boxes, size, size)
+        return {"seconds": now() - started}
+
+    def mask_targets(self) -> Answer:
+        """Draw the mask targets of the prepared RoIs, all foreground."""
+        gt = self.work.batch.gt[0]
+        boxes, rows = (paddle.to_tensor(self.work.arrays[f"roi_{k}"]) for k in ("boxes", "gt"))
+        samples = RoISamples(boxes, gt.labels[rows], gt.boxes[rows], rows, rows)
+        assigner = self.model.mask_head.mask_assigner
+        started = now()
+        generate_mask_target(samples, gt, assigner.num_classes, assigner.mask_resolution)
+        return {"seconds": now() - started}
+
+    def facts(self) -> Answer:
+        """What the last step had to do, and the most memory that the process had so far."""
+        about = {"version": paddle.__version__, "threads": num_threads()}
+        return {**self.counts, **peak_memory(), **about}
+
+
+@dataclass(frozen=True)
+class _Again:
+    """A dataset that begins again at its end, so many times."""
+
+    dataset: CocoDataset
+    times: int
+
+    def __len__(self) -> int:
+        return len(self.dataset) * self.times
+
+    def __getitem__(self, i: int) -> Sample:
+        return self.dataset[i % len(self.dataset)]
+
+
+def _trained(stages: TrainingStages, classes: int) -> Answer:
+    labels = join([s.labels for s in stages.samples])
+    return {
+        "proposals": sum(map(len, stages.proposals)),
+        "rois": labels.shape[0],
+        "foreground": int((labels < classes).sum()),
+        "loss": float(stages.loss),
+    }
+
+
+def _found(stages: PredictionStages) -> Answer:
+    return {
+        "proposals": sum(map(len, stages.proposals)),
+        "detections": sum(map(len, stages.detections)),
+    }
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else is printed must not get among the answers
+    choose_device()
+    bench = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        what = request.pop("do")
+        if what == "load":
+            folder = Path(request["folder"])
+            bench, answer = Bench(read_work(folder), read_weights(folder)), {}
+        else:
+            answer = getattr(bench, what)(**request)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""``maskrcnn-edu data check``"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.problems import Problem, table
+from maskrcnn_edu.system.files import write_safely
+
+
+def add(kinds: argparse._SubParsersAction) -> None:
+    """The options of ``data check``."""
+    check = kinds.add_parser(
+        "check", help="list everything that is wrong with a dataset in COCO format"
+    )
+    check.add_argument("file", metavar="JSON", help="COCO annotation file")
+    check.add_argument("--images", required=True, help="folder of its photos")
+    check.add_argument("--json", help="write all problems to this file, for programs")
+    check.add_argument(
+        "--limit", type=int, default=50, help="rows of the table (default: %(default)s)"
+    )
+    check.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """``data check``: 0 if all is well, 1 if there are problems, 2 if it is no dataset."""
+    if options.limit < 0:
+        raise ValueError(f"--limit is {options.limit}, but must be 0 or more")
+    dataset = CocoDataset(options.file, options.images)
+    rows = tqdm(range(len(dataset)), unit="photo", leave=False)
+    photos = {row: problem for row in rows if (problem := dataset.photo_problem(row))}
+    problems = [*dataset.problems, *photos.values()]
+    used = use(dataset, set(photos))
+    if options.json:
+        _write(Path(options.json), options.file, problems, used)
+    if problems:
+        print(printable(table(problems, options.limit)))
+    print(printable(_summary(options.file, len(problems), used)))
+    if not used["images"][0]:
+        print("maskrcnn-edu: none of the photos can be read; check --images", file=sys.stderr)
+        return 2
+    return 1 if problems else 0
+
+
+def use(dataset: CocoDataset, unreadable: set[int]) -> dict:
+    """What training will use: (used, listed) of each kind, and objects per class.
+
+    Args:
+        dataset: a dataset.
+        unreadable: rows whose photos cannot be read.
+    """
+    listed = dataset.listed()
+    classes = dataset.objects_per_class(unreadable)
+    return {
+        "images": (len(dataset) - len(unreadable), listed["images"]),
+        "annotations": (sum(classes.values()), listed["annotations"]),
+        "categories": (dataset.num_classes, listed["categories"]),
+        "objects_per_class": classes,
+    }
+
+
+def _summary(file: str, count: int, used: dict) -> str:
+    said = f"{count} problem{'s' if count > 1 else ''}" if count else "no problems"
+    of = {kind: f"{used[kind][0]} of {used[kind][1]} {kind}" for kind in used if kind[0] != "o"}
+    classes = [f"{name} {n}" for name, n in used["objects_per_class"].items()]
+    more = f", ... ({len(classes)} classes)" if len(classes) > 20 else ""
+    return (
+        f"{file}: {said}. Training uses {of['images']}, {of['annotations']} and "
+        f"{of['categories']}: {', '.join(classes[:20])}{more}"
+    )
+
+
+def _write(path: Path, file: str, problems: list[Problem], used: dict) -> None:
+    content = {"file": file, "used": used, "problems": [asdict(each) for each in problems]}
+    text = json.dumps(content, indent=1)
+    write_safely(path, lambda place: place.write_text(text, encoding="utf-8"))
+
+
+def printable(text: str) -> str:
+    """Text that any terminal takes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,0 +1,76 @@
+"""``maskrcnn-edu eval``"""
+
+from __future__ import annotations
+
+import argparse
+
+from tqdm import tqdm
+
+from maskrcnn_edu.cli.options import add_weights, own_config
+from maskrcnn_edu.config.build import make
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.inference.evaluate import Evaluation, evaluate, write_results
+from maskrcnn_edu.model.mask_rcnn import MaskRCNN
+from maskrcnn_edu.system.processes import joined, rank, run_group, starts_group, world_size
+from maskrcnn_edu.weights.folder import Classes, load_model
+from maskrcnn_edu.weights.zoo import find_weights
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """The options of ``eval``."""
+    add_weights(command)
+    command.add_argument("--json", required=True, help="COCO annotation file")
+    command.add_argument("--images", required=True, help="folder of its pictures")
+    command.add_argument("--out", required=True, help="folder for bbox.json, segm.json, ap.txt")
+    command.add_argument(
+        "--processes", type=int, default=1, help="share the images among so many processes"
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """``eval``"""
+    find_weights(options.weights)  # fetched once, before other processes want it
+    if starts_group(options.processes):
+        return run_group(options.processes, options.arguments)
+    dataset = CocoDataset(options.json, options.images)
+    named = Classes(dataset.class_names, dataset.category_ids)
+    model, config, classes = load_model(options.weights, own_config(options), named)
+    if dataset.category_ids != classes.category_ids:
+        there = dict(zip(dataset.category_ids, dataset.class_names))
+        here = dict(zip(classes.category_ids, classes.names))
+        raise ValueError(
+            f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
+        )
+    reader = make(config, Reader, ("EvalReader",))
+    with joined():
+        result = _measure(model, dataset, reader)
+    if result is None:  # process 0 writes and prints for all
+        return 0
+    write_results(result, options.out)
+    print(result.tables)
+    if result.left_out:
+        print(f"{len(result.left_out)} images cannot be read and do not count: {result.left_out}")
+    print(f"bbox.json, segm.json, ap.json and ap.txt are in {options.out}")
+    print(summary(result))
+    return 0
+
+
+def _measure(model: MaskRCNN, dataset: CocoDataset, reader: Reader) -> Evaluation | None:
+    """Evaluate with a progress bar; the other processes are about as far as this one."""
+    total = len(dataset)
+    with tqdm(total=total, unit="image", disable=rank() > 0) as bar:
+
+        def advance(images: int) -> None:
+            bar.update(min(images * world_size(), total - bar.n))
+
+        return evaluate(model, dataset, reader, on_batch=advance, shared=True)
+
+
+def summary(result: Evaluation) -> str:
+    """The four numbers that are compared."""
+    return (
+        f"mask AP {result.segm['AP']:.3f}  mask AP50 {result.segm['AP50']:.3f}  "
+        f"box AP {result.bbox['AP']:.3f}  box AP50 {result.bbox['AP50']:.3f}"
+    )

@@ -1,0 +1,66 @@
+"""Options of ``train`` for going on from other weights, and for other batches."""
+
+from __future__ import annotations
+
+import argparse
+
+from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.schema import load_config
+from maskrcnn_edu.config.yaml_files import Config
+from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.model.optimizer import LearningRate
+
+
+def add_finetuning(command: argparse.ArgumentParser) -> None:
+    """``--freeze`` and ``--batch-size``"""
+    command.add_argument(
+        "--freeze",
+        nargs="+",
+        default=[],
+        metavar="PART",
+        help="do not train these parts: backbone, neck, rpn_head, bbox_head, mask_head, or longer "
+        "beginnings of weights' names, as in backbone.res2",
+    )
+    command.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="pictures per batch, all processes together (default: the configuration's "
+        "TrainReader.batch_size); the learning rate grows and shrinks with it, unless "
+        "--set LearningRate.base_lr says which to take",
+    )
+
+
+def sized(options: argparse.Namespace, config: Config, overrides: list[str]) -> tuple[Config, str]:
+    """The configuration for the batches that the options ask for.
+
+    The configuration's learning rate is for its own batch size. A step sees ``--batch-size``
+    pictures times ``--accumulate``; the rate is multiplied by as much as there are more.
+
+    Args:
+        options: of ``train``.
+        config: as the options have it otherwise.
+        overrides: what it was made with.
+
+    Returns:
+        The configuration, and a line about the learning rate ("" if it stays).
+
+    Raises:
+        ValueError: a batch size below 1.
+    """
+    own = make(config, Reader, ("TrainReader",)).batch_size
+    size = own if options.batch_size is None else options.batch_size
+    if size < 1:
+        raise ValueError(f"--batch-size must be at least 1, got {size}")
+    step, learning_rate = size * max(options.accumulate, 1), make(config, LearningRate)
+    chosen = config.places.get(("LearningRate", "base_lr"), "").startswith("--set")
+    rate = learning_rate.base_lr if chosen else learning_rate.for_batches(step, own)
+    changes = [f"TrainReader.batch_size={size}", f"LearningRate.base_lr={rate:.15e}"]
+    said = f"{step} pictures per step instead of {own}: base_lr {rate:g}"
+    if chosen:
+        said += ", as you set it"
+    else:
+        said += f" instead of {learning_rate.base_lr:g} (Goyal et al., 2017)"
+    if step == own:
+        said = ""
+    return load_config(options.config, [*overrides, *changes]), said

@@ -1,0 +1,200 @@
+"""``maskrcnn-edu train``"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+from tqdm import tqdm
+
+from maskrcnn_edu.cli.finetune_options import add_finetuning, sized
+from maskrcnn_edu.cli.options import add_set
+from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.schema import load_config
+from maskrcnn_edu.config.yaml_files import shipped_configs
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.problems import first_few
+from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.system.interrupt import StopRequest
+from maskrcnn_edu.system.processes import (
+    best_process_count,
+    joined,
+    rank,
+    run_group,
+    starts_group,
+    world_size,
+)
+from maskrcnn_edu.training.amp import DTYPES, check_amp
+from maskrcnn_edu.training.checkpoint import Schedule
+from maskrcnn_edu.training.loop import Budget, Step
+from maskrcnn_edu.training.run import train
+from maskrcnn_edu.training.run_folder import History, Interrupted, Saving
+from maskrcnn_edu.viz.curves import draw_curves
+from maskrcnn_edu.weights.zoo import OFFICIAL, find_weights
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """The options of ``train``."""
+    names = ", ".join(shipped_configs())
+    command.add_argument("--config", required=True, help=f"a YAML file, or one of {names}")
+    add_set(command)
+    for split in ("train", "val"):
+        command.add_argument(f"--{split}-json", required=True, help="COCO annotation file")
+        command.add_argument(f"--{split}-images", required=True, help="folder of its pictures")
+    command.add_argument("--out", required=True, help="folder for weights, metrics and curves")
+    length = command.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="stop after so many steps")
+    length.add_argument("--minutes", type=float, help="stop after so many minutes of training")
+    command.add_argument("--seed", type=int, default=0, help="same seed, same losses")
+    command.add_argument("--weights", help="start from a trained folder or file, all of it")
+    command.add_argument(
+        "--pretrain",
+        metavar="FOLDER|FILE|NAME",
+        help="start from what fits of a folder that `train` wrote, of a .pdparams or .safetensors "
+        "file, or of a published one: "
+        f"{', '.join(OFFICIAL)} (default: the configuration's pretrain_weights)",
+    )
+    add_finetuning(command)
+    command.add_argument(
+        "--processes",
+        type=int,
+        help="share every batch among so many processes (default: one per CPU core, at most "
+        "one for two images; 1 with a GPU)",
+    )
+    command.add_argument(
+        "--amp", choices=list(DTYPES), help="mixed precision, on a GPU (default: float32)"
+    )
+    command.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="K",
+        help="average the gradients of K batches before each step (default: 1)",
+    )
+    _add_saving(command)
+    command.set_defaults(run=run)
+
+
+def _add_saving(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--checkpoint-every",
+        default="2m",
+        metavar="N|Mm|0",
+        help="write a checkpoint after every N steps, or M minutes of training (default: 2m); "
+        "0: only when training is stopped with Ctrl-C or SIGTERM",
+    )
+    command.add_argument(
+        "--keep", type=int, default=3, metavar="N", help="checkpoints that stay (default: 3)"
+    )
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the newest checkpoint in --out, with the same options as before",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """``train``"""
+    train_set = CocoDataset(options.train_json, options.train_images)
+    val_set = CocoDataset(options.val_json, options.val_images)
+    classes = f"num_classes={train_set.num_classes}"  # the data decides, not the configuration
+    overrides = [*options.set, classes]
+    config, said = sized(options, load_config(options.config, overrides), overrides)
+    batch_size = make(config, Reader, ("TrainReader",)).batch_size
+    images = batch_size * max(options.accumulate, 1)
+    budget = _budget(options, len(train_set) // images, config.values.get("epoch", 12))
+    check_amp(options.amp)
+    saving = Saving(Schedule.parse(options.checkpoint_every), options.keep, options.resume)
+    processes = options.processes or best_process_count(batch_size)
+    pretrain = options.pretrain
+    if pretrain is None and options.weights is None:
+        pretrain = config.values.get("pretrain_weights")
+    if rank() == 0 and pretrain is not None:
+        _find_pretrained(pretrain)  # fetched once, before the other processes want it
+    if starts_group(processes):
+        return run_group(processes, options.arguments)
+    with joined(), StopRequest() as stop:
+        if rank() == 0:
+            _describe(train_set, val_set, world_size())
+            print(said, end="\n" if said else "", flush=True)
+        try:
+            with TrainingBar(budget, visible=rank() == 0) as bar:
+                _, history = train(
+                    config, train_set, val_set, options.out, budget, options.seed,
+                    options.weights, on_step=bar, pretrain=pretrain, on_pretrained=bar.say,
+                    saving=saving, stop=stop, on_message=bar.say, amp=options.amp,
+                    accumulate=options.accumulate, frozen=options.freeze,
+                )  # fmt: skip
+        except Interrupted as interrupted:
+            print(f"{interrupted}. Go on with: {_resume_command(options)}", flush=True)
+            return stop.exit_code
+    if rank() == 0:
+        _finish_training(history, Path(options.out))
+    return 0
+
+
+def _resume_command(options: argparse.Namespace) -> str:
+    """What to type to go on: the same command, and ``--resume``."""
+    resume = [] if options.resume else ["--resume"]
+    return shlex.join(["maskrcnn-edu", *options.arguments, *resume])
+
+
+def _find_pretrained(source: str) -> None:
+    try:
+        find_weights(source)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}\nor start from random weights: --set pretrain_weights=null"
+        ) from error
+
+
+def _budget(options: argparse.Namespace, steps_per_epoch: int, epochs: int) -> Budget:
+    if options.steps is None and options.minutes is None:
+        return Budget(steps=max(1, steps_per_epoch * epochs))
+    return Budget(steps=options.steps, minutes=options.minutes)
+
+
+def _describe(train_set: CocoDataset, val_set: CocoDataset, processes: int) -> None:
+    names = ", ".join(train_set.class_names)
+    print(f"{len(train_set)} training and {len(val_set)} validation images; classes: {names}")
+    for dataset in (train_set, val_set):
+        if dataset.problems:
+            print(first_few(dataset.problems, str(dataset.json_file)))
+    print(f"training in {processes} process{'es' if processes > 1 else ''}", flush=True)
+
+
+def _finish_training(history: History, out: Path) -> None:
+    draw_curves(history.steps, history.evaluations).savefig(out / "curves.png", dpi=110)
+    print(f"weights, metrics.jsonl and curves.png are in {out}")
+
+
+class TrainingBar:
+    """A progress bar with the five losses, images per second and the time left."""
+
+    def __init__(self, budget: Budget, visible: bool = True):
+        self.minutes = budget.minutes
+        unit = "s" if budget.minutes else "step"
+        total = round(60 * budget.minutes) if budget.minutes else budget.steps
+        self.bar = tqdm(total=total, unit=unit, disable=not visible, dynamic_ncols=True)
+
+    def __enter__(self) -> TrainingBar:
+        return self
+
+    def __exit__(self, *problem) -> None:
+        self.bar.close()
+
+    def say(self, message: object) -> None:
+        """Print without tearing the bar."""
+        if not self.bar.disable:
+            self.bar.write(str(message))
+
+    def __call__(self, step: Step) -> None:
+        """Show a step."""
+        if self.bar.disable:
+            return
+        self.bar.update(int(step.seconds if self.minutes else step.step) - self.bar.n)
+        if step.step % 5 == 0 or step.progress >= 1.0:
+            losses = {k.removeprefix("loss_"): f"{v:.3f}" for k, v in step.losses().items()}
+            speed = f"{step.images / step.seconds:.1f}"
+            self.bar.set_postfix({**losses, "images/s": speed, "step": step.step})

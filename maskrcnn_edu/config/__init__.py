@@ -1,0 +1,1 @@
+"""The document's YAML, from file to constructor calls."""

@@ -1,0 +1,159 @@
+"""VGG Image Annotator (VIA) 2: one JSON file for all photos, a project or an export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from maskrcnn_edu.data.importers.write_coco import (
+    Labelled,
+    Marked,
+    ellipse,
+    name_in,
+    number,
+    polygon,
+    rectangle,
+)
+from maskrcnn_edu.data.problems import Problem, Unusable, shown
+from maskrcnn_edu.data.validation import read_json
+
+ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
+"""Region attributes that usually hold the class, in the order they are looked for."""
+
+
+def read_via(
+    folder: str | Path, class_name: str | None = None, attribute: str | None = None
+) -> Marked:
+    """All of VIA's JSON files in a folder, which also has the photos.
+
+    Args:
+        folder: where the files are.
+        class_name: of every region that does not say one.
+        attribute: the region attribute that holds the class; without it, one of
+            `ATTRIBUTES`, or the only one there is.
+
+    Raises:
+        ValueError: there is no JSON file.
+    """
+    folder = Path(folder)
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise ValueError(f"{folder}: no .json file here; save the VIA project beside the photos")
+    labelled: list[Labelled] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            entries = _entries(read_json(file))
+            key = attribute or _class_attribute(entries)
+            for place, entry in enumerate(entries):
+                labelled.append(_read_entry(entry, folder, key, class_name, problems, place))
+        except Unusable as reason:
+            problems.append(Problem(shown(file.name), None, reason.what, reason.cure))
+        except (OSError, ValueError) as error:
+            what = str(error).removeprefix(f"{file}: ")
+            problems.append(Problem(shown(file.name), None, what, "save the file again"))
+    return _without_twins([each for each in labelled if each is not None], problems), problems
+
+
+def _entries(content: Any) -> list[Any]:
+    """One entry for each photo; a project has them one floor below an export."""
+    if isinstance(content, dict):
+        content = content.get("_via_img_metadata", content)
+    entries = list(content.values()) if isinstance(content, dict) else []
+    if not any(isinstance(each, dict) and "regions" in each for each in entries):
+        what = 'no "regions" in it: not VIA\'s format'
+        raise Unusable(what, "export the annotations as JSON, or remove the file")
+    return entries
+
+
+def _regions(entry: Any) -> list[Any]:
+    """VIA 1 numbers the regions with keys, VIA 2 lists them."""
+    regions = entry.get("regions") if isinstance(entry, dict) else None
+    return list(regions.values()) if isinstance(regions, dict) else regions or []
+
+
+def _class_attribute(entries: list[Any]) -> str | None:
+    keys: Counter[str] = Counter()
+    for entry in entries:
+        regions = _regions(entry)
+        for region in regions if isinstance(regions, list) else ():
+            attributes = region.get("region_attributes") if isinstance(region, dict) else None
+            keys.update(attributes.keys() if isinstance(attributes, dict) else ())
+    usual = [key for key in ATTRIBUTES if key in keys]
+    return usual[0] if usual else next(iter(keys)) if len(keys) == 1 else None
+
+
+def _read_entry(
+    entry: Any,
+    folder: Path,
+    key: str | None,
+    class_name: str | None,
+    problems: list[Problem],
+    place: int,
+) -> Labelled | None:
+    """One photo; None after a problem."""
+    file_name = entry.get("filename") if isinstance(entry, dict) else None
+    regions = _regions(entry)
+    if not isinstance(file_name, str) or not file_name.isprintable() or not file_name:
+        what = f'"filename" is {shown(file_name)}'
+        problems.append(Problem(f"entry {place + 1}", None, what, "write the name of the photo"))
+        return None
+    if not isinstance(regions, list):
+        problems.append(Problem(file_name, None, '"regions" is no list', "save the file again"))
+        return None
+    marks = []
+    for row, region in enumerate(regions, 1):
+        try:
+            marks.append((_class_of(region, key, class_name), [_outline(region)]))
+        except Unusable as reason:
+            problems.append(Problem(file_name, f"region {row}", reason.what, reason.cure))
+    photo = folder / file_name
+    return Labelled(photo, name_in(folder, photo), marks)
+
+
+def _class_of(region: Any, key: str | None, class_name: str | None) -> str:
+    attributes = region.get("region_attributes") if isinstance(region, dict) else None
+    value = attributes.get(key) if isinstance(attributes, dict) and key is not None else None
+    if isinstance(value, dict):  # ticked boxes: {"cat": true}
+        ticked = [name for name, on in value.items() if on]
+        value = ticked[0] if len(ticked) == 1 else None
+    if isinstance(value, str) and value.strip() and value.isprintable():
+        return value.strip()
+    if class_name is None:
+        what = f"its class is not known: region_attributes are {shown(attributes)}"
+        raise Unusable(what, "fill it in, or give --class-name or --attribute")
+    return class_name
+
+
+def _outline(region: Any) -> list[float]:
+    shape = region.get("shape_attributes") if isinstance(region, dict) else None
+    if not isinstance(shape, dict):
+        raise Unusable('no "shape_attributes"', "draw it again")
+    kind = shape.get("name")
+    if kind in ("polygon", "polyline"):
+        xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
+        if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) != len(ys):
+            raise Unusable("its points have no x, or no y", "draw it again")
+        return polygon(list(zip(xs, ys)))
+    if kind == "rect":
+        x, y, w, h = (number(shape.get(k)) for k in ("x", "y", "width", "height"))
+        return rectangle(x, y, x + w, y + h)
+    if kind == "circle":
+        x, y, r = (number(shape.get(k)) for k in ("cx", "cy", "r"))
+        return ellipse(x, y, r, r)
+    if kind == "ellipse":
+        x, y, rx, ry = (number(shape.get(k)) for k in ("cx", "cy", "rx", "ry"))
+        return ellipse(x, y, rx, ry, number(shape.get("theta", 0)))
+    what = f"a {shown(kind)} is no outline"
+    raise Unusable(what, "draw a polygon, a rectangle, a circle or an ellipse")
+
+
+def _without_twins(labelled: list[Labelled], problems: list[Problem]) -> list[Labelled]:
+    """Each photo once: the first entry counts."""
+    seen: dict[Path, Labelled] = {}
+    for each in labelled:
+        if seen.setdefault(each.photo, each) is not each:
+            what = "the photo is annotated twice"
+            problems.append(Problem(shown(each.name), None, what, "keep one of the entries"))
+    return list(seen.values())

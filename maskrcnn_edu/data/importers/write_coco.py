@@ -1,0 +1,242 @@
+"""Labelled photos, from whatever tool, become a dataset in COCO's format."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskrcnn_edu.data.coco_export import clean_content
+from maskrcnn_edu.data.image_file import read_image
+from maskrcnn_edu.data.problems import Problem, Unusable, shown
+from maskrcnn_edu.data.validation import Annotations, Object, Photo, read_object
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One photo and what is marked in it.
+
+    Attributes:
+        photo: the file; if it does not exist, ``content`` is written in its place.
+        name: what it is called in the new dataset, folders included.
+        marks: (class name, COCO's segmentation) of each object.
+        size: (height, width) that the marks were made for; None if nobody says.
+        content: the bytes of a photo that came with the marks.
+    """
+
+    photo: Path
+    name: str
+    marks: list[tuple[str, Any]]
+    size: tuple[int, int] | None = None
+    content: bytes | None = None
+
+
+Marked = tuple[list[Labelled], list[Problem]]
+"""What a reader of another format returns: what it understood, and what it did not."""
+
+
+def polygon(points: Sequence[Sequence[float]]) -> list[float]:
+    """[[x, y], ...] -> [x1, y1, x2, y2, ...].
+
+    Raises:
+        Unusable: these are no points.
+    """
+    flat: list[float] = []
+    for point in points if isinstance(points, (list, tuple)) else (None,):
+        if not isinstance(point, (list, tuple)) or len(point) != 2:
+            raise Unusable(f"{shown(points)} are no points [x, y]", "draw it again")
+        flat += [number(value) for value in point]
+    return flat
+
+
+def number(value: object) -> float:
+    """A finite number, as float.
+
+    Raises:
+        Unusable: it is none.
+    """
+    if type(value) not in (int, float) or not abs(value) < 1e9:
+        raise Unusable(f"{shown(value)} is no number of pixels", "draw it again")
+    return float(value)
+
+
+def rectangle(x1: float, y1: float, x2: float, y2: float) -> list[float]:
+    """Two opposite corners -> polygon."""
+    return [x1, y1, x2, y1, x2, y2, x1, y2]
+
+
+def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> list[float]:
+    """Centre, the two radii and the turn (radians, x towards y) -> polygon.
+
+    It has so many corners that it leaves the curve by a quarter of a pixel at most.
+
+    Raises:
+        Unusable: a radius is not positive, or absurdly large.
+    """
+    if not 0 < min(rx, ry) or not max(rx, ry) < 1e6:
+        raise Unusable(f"a circle of radius {rx:g}, {ry:g} has no area", "draw it again")
+    count = max(12, math.ceil(math.pi * math.sqrt(2 * max(rx, ry))))
+    turn = np.arange(count) * (2 * math.pi / count)
+    dx, dy = rx * np.cos(turn), ry * np.sin(turn)
+    xs = x + dx * math.cos(angle) - dy * math.sin(angle)
+    ys = y + dx * math.sin(angle) + dy * math.cos(angle)
+    return np.stack([xs, ys], axis=1).ravel().round(2).tolist()
+
+
+def name_in(folder: Path, photo: Path) -> str:
+    """What a photo is called in the new dataset: its path below ``folder``, else its name."""
+    try:
+        return photo.resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError:
+        return photo.name
+
+
+def split(labelled: Sequence[Labelled], val_share: float, seed: int) -> dict[str, list[Labelled]]:
+    """A random share to validate on, the rest to train on, each in the order given.
+
+    Raises:
+        ValueError: the share is not in 0 .. 1 (1 excluded).
+    """
+    if not 0 <= val_share < 1 or seed < 0:
+        raise ValueError(f"--val-share must be 0 to below 1 and --seed 0 or more, "
+                         f"not {val_share:g} and {seed}")  # fmt: skip
+    count = round(len(labelled) * val_share)
+    if val_share > 0 and len(labelled) > 1:
+        count = min(max(count, 1), len(labelled) - 1)
+    val = set(np.random.default_rng(seed).permutation(len(labelled))[:count].tolist())
+    return {
+        "train": [each for i, each in enumerate(labelled) if i not in val],
+        "val": [each for i, each in enumerate(labelled) if i in val],
+    }
+
+
+def write_dataset(
+    splits: dict[str, list[Labelled]],
+    folder: Path,
+    classes: Sequence[str] = (),
+    link: bool = False,
+    on_photo: Callable[[], object] = lambda: None,
+) -> list[Problem]:
+    """Write ``SPLIT/`` with the photos and ``annotations/instances_SPLIT.json``.
+
+    Every photo is read and every object checked; only what can be used is written, so the
+    result passes ``maskrcnn-edu data check``.
+
+    Args:
+        splits: "train" and "val".
+        folder: is made, or filled.
+        classes: names in the order of their ids 1, 2, ...; without any, those that occur.
+        link: link to the photos instead of copying them.
+        on_photo: called after every photo (for a progress bar).
+
+    Returns:
+        What was left out.
+
+    Raises:
+        ValueError: no photo or no class is left.
+    """
+    everything = [each for part in splits.values() for each in part]
+    names = list(classes) or sorted({name for each in everything for name, _ in each.marks})
+    if not names:
+        raise ValueError("there is no object in any of the photos; mark some and try again")
+    problems: list[Problem] = []
+    for part, labelled in splits.items():
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        found = Annotations(dict(enumerate(names, 1)), [], [], problems, {})
+        taken: set[str] = set()
+        for each in labelled:
+            name = _free_name(each.name, taken)
+            photo = _place(each, folder / part / name, link, problems)
+            if photo is not None:
+                found.photos.append(Photo(len(found.photos) + 1, name, *photo))
+                found.objects.append(_objects(each, names, photo, problems))
+            on_photo()
+        if labelled and not found.photos:
+            first = f"; the first: {problems[0]}" if problems else ""
+            raise ValueError(f"none of the {len(labelled)} photos can be used{first}")
+        path = folder / "annotations" / f"instances_{part}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(clean_content(found)), encoding="utf-8")
+    return problems
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name, with a number added if another photo has it."""
+    path, count = Path(name), 1
+    while name.lower() in taken:  # some disks do not tell capitals from small letters
+        count += 1
+        name = path.with_name(f"{path.stem}_{count}{path.suffix}").as_posix()
+    taken.add(name.lower())
+    return name
+
+
+def _place(
+    each: Labelled, target: Path, link: bool, problems: list[Problem]
+) -> tuple[int, int] | None:
+    """Copy or link the photo and read it; (height, width), or None after a problem."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = each.photo
+    try:
+        if not source.exists() and each.content is not None:
+            target.write_bytes(each.content)
+            source = target
+        size = read_image(source, each.size).shape[:2]
+    except (OSError, ValueError) as error:
+        target.unlink(missing_ok=True)
+        what = str(error).removeprefix(f"{source}: ")
+        problems.append(Problem(shown(each.name), None, what, "replace the photo"))
+        return None
+    if source is not target:
+        if link:
+            os.symlink(source.resolve(), target)
+        else:
+            shutil.copyfile(source, target)
+    return size
+
+
+def _objects(
+    each: Labelled, names: list[str], size: tuple[int, int], problems: list[Problem]
+) -> list[Object]:
+    labels = {number: number - 1 for number in range(1, len(names) + 1)}
+    objects = []
+    for place, (name, segmentation) in enumerate(each.marks, 1):
+
+        def note(what: str, cure: str, who: str = f"{place}, {name}") -> None:
+            problems.append(Problem(shown(each.name), who, what, cure))
+
+        entry = {"category_id": names.index(name) + 1, "segmentation": segmentation}
+        try:
+            objects.append(read_object(entry, labels, *size, note))
+        except Unusable as reason:
+            note(reason.what, reason.cure)
+    return objects
+
+
+@contextlib.contextmanager
+def whole_folder(out_dir: str | Path) -> Iterator[Path]:
+    """A folder to fill that becomes ``out_dir`` when all is done; nothing half-written stays.
+
+    Raises:
+        ValueError: there is something at ``out_dir`` already.
+    """
+    out_dir = Path(out_dir)
+    if out_dir.is_file() or (out_dir.is_dir() and any(out_dir.iterdir())):
+        raise ValueError(f"{out_dir} is there already; choose another --out, or remove it")
+    unfinished = out_dir.with_name(out_dir.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        if out_dir.is_dir():
+            out_dir.rmdir()
+        os.replace(unfinished, out_dir)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,270 @@
+"""Public datasets: fetched, unpacked, and brought into COCO's format."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from maskrcnn_edu.data.importers.index_masks import read_masks
+from maskrcnn_edu.data.importers.via import read_via
+from maskrcnn_edu.data.importers.write_coco import split, write_dataset
+from maskrcnn_edu.data.problems import Problem
+from maskrcnn_edu.system.download import fetch, need_room
+from maskrcnn_edu.system.suggest import nearest
+
+VAL_SHARE = 0.2
+ROOM = "make room and try again, it goes on where it stopped"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A ZIP file that is published somewhere.
+
+    Attributes:
+        url: where.
+        size: bytes.
+        checksum: as `fetch` takes it; None if nobody published one.
+        unpacked: bytes of what is taken out of it, about.
+    """
+
+    url: str
+    size: int
+    checksum: str | None = None
+    unpacked: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return PurePosixPath(self.url).name
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The four paths that ``maskrcnn-edu train`` asks for, from the dataset's folder."""
+
+    train_json: str = "annotations/instances_train.json"
+    train_images: str = "train"
+    val_json: str = "annotations/instances_val.json"
+    val_images: str = "val"
+
+
+@dataclass(frozen=True)
+class PublicDataset:
+    """What there is to fetch, and what to do with it.
+
+    Attributes:
+        archives: ZIP files.
+        wanted: prefixes of what is taken out of them.
+        convert: (folder with everything unpacked, folder to fill) -> what was left out.
+        splits: where things are afterwards.
+        config: the configuration to begin with.
+    """
+
+    archives: tuple[Archive, ...]
+    wanted: tuple[str, ...]
+    convert: Callable[[Path, Path], list[Problem]]
+    splits: Splits
+    config: str
+
+
+def get_dataset(
+    name: str, out_dir: str | Path, mirror: str | None = None, quiet: bool = False
+) -> list[Problem]:
+    """Make a public dataset ready to train on; what is there already is not made again.
+
+    Everything grows in ``OUT.part`` and gets its name when it is whole. A run that was
+    interrupted, even killed, goes on where it stopped.
+
+    Args:
+        name: one of `DATASETS`.
+        out_dir: the folder that it becomes.
+        mirror: ``http(s)://`` address of a folder with the same archives, of a classroom's
+            own server for example.
+        quiet: show no progress bars.
+
+    Returns:
+        What was left out of it.
+
+    Raises:
+        ValueError: no such dataset, something else is at ``out_dir``, too little disk
+            space, a damaged archive; and `DownloadError`.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"there is no dataset {name}{nearest(name, DATASETS)}")
+    known, out_dir = DATASETS[name], Path(out_dir)
+    work = out_dir.with_name(out_dir.name + ".part")
+    if (out_dir / known.splits.val_json).is_file():  # it has its name: it is whole
+        shutil.rmtree(work, ignore_errors=True)
+        return []
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise ValueError(f"{out_dir}: something else is there; choose another --out")
+    archives, raw, made = work / "archives", work / "raw", work / "made"
+    _check_room(known, work)
+    for archive in known.archives:
+        url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
+        path = fetch(url, archives / archive.name, archive.checksum, quiet)
+        unpack(path, raw, known.wanted)
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    try:
+        problems = known.convert(raw, made)
+    except OSError as error:
+        raise ValueError(f"{made}: {error.strerror or error}; {ROOM}") from error
+    if out_dir.is_dir():
+        out_dir.rmdir()
+    os.replace(made, out_dir)
+    shutil.rmtree(work)
+    return problems
+
+
+def _check_room(known: PublicDataset, work: Path) -> None:
+    """What is there of an earlier run need not be written again."""
+    total = sum(2 * each.size + each.unpacked for each in known.archives)
+    there = sum(p.stat().st_size for p in work.rglob("*") if p.is_file())
+    need_room(work.parent, max(total - there, 0), "the archives and what is in them")
+
+
+def unpack(archive: Path, folder: Path, wanted: Sequence[str] = ("",)) -> None:
+    """Take files out of a ZIP file; those that are there already, whole, stay.
+
+    Args:
+        archive: the ZIP file.
+        folder: is made if need be. Nothing is written outside of it.
+        wanted: prefixes of the names in the archive that are taken.
+
+    Raises:
+        ValueError: damaged (the archive is removed, so that it is fetched again), a name
+            that leads out of the folder, or too little disk space.
+    """
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            members = [m for m in packed.infolist() if m.filename.startswith(tuple(wanted))]
+            members = [m for m in members if not m.is_dir()]
+            for member in members:
+                _refuse_escape(member, archive)
+            missing = [m for m in members if not _is_whole(folder / m.filename, m.file_size)]
+            need_room(folder.parent, sum(m.file_size for m in missing), archive.name)
+            for member in missing:
+                _take_out(packed, member, folder / member.filename)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        archive.unlink()
+        raise ValueError(
+            f"{archive}: the archive is damaged ({error}); it was removed, try again"
+        ) from error
+
+
+def _refuse_escape(member: zipfile.ZipInfo, archive: Path) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
+        raise ValueError(
+            f"{archive}: it holds {member.filename!r}, which leads out of the folder; "
+            f"do not use this archive"
+        )
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _take_out(packed: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with packed.open(member) as source, unfinished.open("wb") as target:
+            shutil.copyfileobj(source, target)  # compares the checksum at the end
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}; {ROOM}") from error
+
+
+# ---- what to do with each of them ------------------------------------------------------
+
+
+def _convert_coco(raw: Path, made: Path) -> list[Problem]:
+    """It is in COCO's format; only the layout of folders is ours."""
+    for folder in sorted(raw.iterdir()):
+        os.replace(folder, made / folder.name)
+    return []
+
+
+def _convert_coco_val(raw: Path, made: Path) -> list[Problem]:
+    """The validation images alone, split once more, so that there is something to train on."""
+    _convert_coco(raw, made)
+    whole = made / "annotations" / "instances_val2017.json"
+    content = json.loads(whole.read_text(encoding="utf-8"))
+    images = content["images"]
+    last = -round(VAL_SHARE * len(images))
+    for part, rows in {"train": images[:last], "val": images[last:]}.items():
+        ids = {image["id"] for image in rows}
+        own = [each for each in content["annotations"] if each["image_id"] in ids]
+        path = made / "annotations" / f"instances_{part}.json"
+        path.write_text(json.dumps(content | {"images": rows, "annotations": own}))
+    return []
+
+
+def _convert_penn_fudan(raw: Path, made: Path) -> list[Problem]:
+    labelled, problems = read_masks(raw / "PennFudanPed", "person")
+    return problems + write_dataset(split(labelled, VAL_SHARE, seed=0), made, ["person"])
+
+
+def _convert_balloon(raw: Path, made: Path) -> list[Problem]:
+    splits, problems = {}, []
+    for part in ("train", "val"):
+        splits[part], left_out = read_via(raw / "balloon" / part, "balloon")
+        problems += left_out
+    return problems + write_dataset(splits, made, ["balloon"])
+
+
+COCO = "http://images.cocodataset.org"
+COCO_ANNOTATIONS = Archive(
+    f"{COCO}/annotations/annotations_trainval2017.zip",
+    252_907_541,
+    "md5:f4bbac642086de4f52a3fdda2de5fa2c",
+    unpacked=250_000_000,
+)
+COCO_VAL = Archive(f"{COCO}/zips/val2017.zip", 815_585_330, "md5:442b8da7639aecaf257c1dceb8ba8c80")
+COCO_TRAIN = Archive(
+    f"{COCO}/zips/train2017.zip", 19_336_861_798, "md5:cced6f7f71b7629ddf16f17bbcfab6b2"
+)
+PENN_FUDAN = Archive("https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip", 53_723_336)
+BALLOON = Archive(
+    "https://github.com/matterport/Mask_RCNN/releases/download/v2.1/balloon_dataset.zip",
+    38_741_381,
+)
+
+DATASETS = {
+    "coco-val": PublicDataset(
+        (COCO_ANNOTATIONS, COCO_VAL),
+        ("annotations/instances_val2017", "val2017/"),
+        _convert_coco_val,
+        Splits(train_images="val2017", val_images="val2017"),
+        "photos_fpn",
+    ),
+    "coco-train": PublicDataset(
+        (COCO_ANNOTATIONS, COCO_VAL, COCO_TRAIN),
+        ("annotations/instances_", "val2017/", "train2017/"),
+        _convert_coco,
+        Splits(
+            "annotations/instances_train2017.json",
+            "train2017",
+            "annotations/instances_val2017.json",
+            "val2017",
+        ),
+        "mask_rcnn_r50_fpn_1x_coco",
+    ),
+    "penn-fudan": PublicDataset(
+        (PENN_FUDAN,),
+        ("PennFudanPed/PNGImages/", "PennFudanPed/PedMasks/"),
+        _convert_penn_fudan,
+        Splits(),
+        "photos_fpn",
+    ),
+    "balloon": PublicDataset((BALLOON,), ("balloon/",), _convert_balloon, Splits(), "photos_fpn"),
+}

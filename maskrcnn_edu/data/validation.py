@@ -1,0 +1,422 @@
+"""A COCO annotation file, checked entry by entry: what can be used, and what is wrong.
+
+The file is JSON with three lists::
+
+    images       id, file_name, width, height
+    categories   id, name              ids may have gaps and start anywhere
+    annotations  id, image_id, category_id, bbox [x, y, w, h], segmentation, iscrowd
+
+``segmentation`` is a list of polygons, or a run-length encoding (see `rle`).
+
+Training, evaluation and ``maskrcnn-edu data check`` all read a file with
+`read_annotations`, so what one of them leaves out, all leave out. Only a file without
+the three lists, or without any category or image that can be used, is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from maskrcnn_edu.data import rle
+from maskrcnn_edu.data.problems import Problem, Unusable, shown
+from maskrcnn_edu.structures import Polygons
+
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 10**9)
+"""Pillow decodes no image with more."""
+
+SMALLEST_SIDE = 1e-3
+"""Pixels. A smaller box is a mistake, and could lose its area to rounding when it is resized."""
+
+LARGEST_ID = 2**53
+"""Every JSON reader agrees on whole numbers up to here."""
+
+SizeOf = Callable[[str], "tuple[int, int] | None"]
+"""File name -> (height, width) of the upright photo; None if it cannot be read."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An entry of ``images`` that can be used."""
+
+    id: int
+    file_name: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Object:
+    """An annotation that can be used.
+
+    Attributes:
+        bbox: x, y, width and height as the file has them; from the shape if there are none.
+        label: 0 .. C-1.
+        shape: outlines, or the runs of an RLE, which stay small until they are drawn.
+        is_crowd: a region of many objects.
+        ignore: not to be trained on.
+        area: as the file has it, in pixels; None if it says nothing that is usable.
+    """
+
+    bbox: tuple[float, float, float, float]
+    label: int
+    shape: Polygons | np.ndarray
+    is_crowd: bool
+    ignore: bool
+    area: float | None
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What can be used of a file.
+
+    Attributes:
+        categories: id -> name, by rising id; label l stands for the l-th.
+        photos: in the order of the file.
+        objects: a list for each photo.
+        problems: everything else.
+        counts: how many entries each of the three lists has.
+    """
+
+    categories: dict[int, str]
+    photos: list[Photo]
+    objects: list[list[Object]]
+    problems: list[Problem]
+    counts: dict[str, int]
+
+
+def read_annotations(json_file: str | Path, size_of: SizeOf) -> Annotations:
+    """Read and check an annotation file.
+
+    Args:
+        json_file: a COCO instances file.
+        size_of: asked about photos whose height and width the file does not say.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: not JSON, a list is missing, or no category or no image can be used.
+            The message names the file and the cure.
+    """
+    return check_content(read_json(json_file), size_of, str(json_file))
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is not JSON; the message names it.
+    """
+    try:
+        # files written on Windows may begin with a byte order mark
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        raise ValueError(
+            f"{path}: its lists are nested too deeply; export the file again"
+        ) from None
+    except ValueError as error:  # also raised by bytes that are no UTF-8
+        cure = "download or export the file again"
+        raise ValueError(f"{path}: not JSON ({error}); {cure}") from error
+
+
+def check_content(content: Any, size_of: SizeOf, name: str) -> Annotations:
+    """`read_annotations` for content that is already in memory, called ``name`` in messages."""
+    lists = {
+        section: _section(content, section, name)
+        for section in ("categories", "images", "annotations")
+    }
+    check = _Check()
+    for i, entry in enumerate(lists["categories"]):
+        check.category(entry, f"categories[{i}]")
+    _refuse_nothing(check.categories, "categories", check.problems, name)
+    for i, entry in enumerate(lists["images"]):
+        check.image(entry, f"images[{i}]", size_of)
+    _refuse_nothing(check.photos, "images", check.problems, name)
+    labels = {number: label for label, number in enumerate(sorted(check.categories))}
+    for i, entry in enumerate(lists["annotations"]):
+        check.annotation(entry, f"annotations[{i}]", labels)
+    if not any(check.objects):
+        what = "there is no usable annotation: nothing can be learned or measured"
+        check.problems.append(Problem(None, None, what, "annotate some objects"))
+    counts = {section: len(entries) for section, entries in lists.items()}
+    categories = dict(sorted(check.categories.items()))
+    return Annotations(categories, check.photos, check.objects, check.problems, counts)
+
+
+def _section(content: Any, section: str, name: str) -> list[Any]:
+    entries = content.get(section) if isinstance(content, dict) else None
+    if type(entries) is not list:
+        raise ValueError(
+            f'{name}: no list "{section}"; give a COCO instances file, '
+            f'or add "{section}": [] if there are none'
+        )
+    return entries
+
+
+def _refuse_nothing(found: Any, section: str, problems: list[Problem], name: str) -> None:
+    if not found:
+        first = f"; the first: {problems[-1]}" if problems else ""
+        raise ValueError(f"{name}: none of its {section} can be used{first or ': there are none'}")
+
+
+@dataclass
+class _Check:
+    """Goes through the entries one by one and keeps what can be used."""
+
+    categories: dict[int, str] = field(default_factory=dict)
+    photos: list[Photo] = field(default_factory=list)
+    objects: list[list[Object]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    rows: dict[int, int | None] = field(default_factory=dict)  # image id -> row; None: left out
+    names: dict[str, int] = field(default_factory=dict)  # file name -> image id
+    seen: dict[int, Any] = field(default_factory=dict)  # annotation id -> first entry
+
+    def category(self, entry: Any, place: str) -> None:
+        try:
+            number, name = _category(entry)
+            if number in self.categories:
+                raise Unusable(f"the id {number} is used twice", "give every category its own id")
+            self.categories[number] = name
+        except Unusable as reason:
+            self.problems.append(Problem(None, None, f"{place}: {reason.what}", reason.cure))
+
+    def image(self, entry: Any, place: str, size_of: SizeOf) -> None:
+        number = None
+        try:
+            _need_object(entry)
+            place = shown(entry["file_name"]) if entry.get("file_name") else place
+            number = _id(entry, "id")
+            photo = self._photo(number, entry, place, size_of)
+            self.rows[number] = len(self.photos)
+            self.names[photo.file_name] = number
+            self.photos.append(photo)
+            self.objects.append([])
+        except Unusable as reason:
+            self.problems.append(Problem(place, None, reason.what, reason.cure))
+            if number is not None:
+                self.rows.setdefault(number, None)
+
+    def _photo(self, number: int, entry: Any, place: str, size_of: SizeOf) -> Photo:
+        if number in self.rows:
+            raise Unusable(f"the image id {number} is used twice", "give every image its own id")
+        name = _text(entry, "file_name")
+        if name in self.names:
+            what = f"the image is listed twice, as {self.names[name]} and as {number}"
+            raise Unusable(what, "keep one entry, with all annotations")
+        height, width = entry.get("height"), entry.get("width")
+        if not all(type(side) is int and side > 0 for side in (height, width)):
+            height, width = self._size_of_file(entry, name, place, size_of)
+        if height * width > MOST_PIXELS:
+            what = f"{shown(width)} x {shown(height)} pixels are more than Pillow decodes"
+            raise Unusable(what, "make the photo smaller, or write its true size")
+        return Photo(number, name, height, width)
+
+    def _size_of_file(self, entry: Any, name: str, place: str, size_of: SizeOf) -> tuple[int, int]:
+        said = ", ".join(f'"{key}" {shown(entry.get(key))}' for key in ("height", "width"))
+        size = size_of(name)
+        if size is None:
+            what = f"no size ({said}), and the photo cannot be read"
+            raise Unusable(what, "put the photo into the image folder")
+        cure = f'write "height": {size[0]}, "width": {size[1]}'
+        what = f"no size ({said}); that of the file is used"
+        self.problems.append(Problem(place, None, what, cure))
+        return size
+
+    def annotation(self, entry: Any, place: str, labels: dict[int, int]) -> None:
+        photo = None
+        try:
+            _need_object(entry)
+            row = self._row(entry)
+            if row is None:  # its image is left out, and that has been said
+                return
+            photo = self.photos[row]
+
+            def note(what: str, cure: str) -> None:
+                name = _name(entry, place)
+                self.problems.append(Problem(shown(photo.file_name), name, what, cure))
+
+            self._check_id(entry, note)
+            self.objects[row].append(read_object(entry, labels, photo.height, photo.width, note))
+        except Unusable as reason:
+            image = None if photo is None else shown(photo.file_name)
+            self.problems.append(Problem(image, _name(entry, place), reason.what, reason.cure))
+            return
+        if self.objects[row][-1].ignore:
+            note("it is marked ignore, and not trained on", "nothing, if that is meant")
+
+    def _row(self, entry: dict[str, Any]) -> int | None:
+        number = _id(entry, "image_id")
+        if number not in self.rows:
+            what = f'its "image_id" {number} is not among images'
+            raise Unusable(what, "add the image, or remove the annotation")
+        return self.rows[number]
+
+    def _check_id(self, entry: dict[str, Any], note: Callable[[str, str], None]) -> None:
+        """Ids of annotations are only names: those without a good one are used all the same."""
+        try:
+            number = _id(entry, "id")
+        except Unusable as reason:
+            note(f"{reason.what}; it is used all the same", reason.cure)
+            return
+        if number not in self.seen:
+            self.seen[number] = entry
+        elif self.seen[number] == entry:
+            raise Unusable("it is listed twice", "remove one of the two")
+        else:
+            note("its id is used twice; both are used", "give every annotation its own id")
+
+
+def _name(entry: Any, place: str) -> int | str:
+    """What an annotation is called in a message."""
+    number = entry.get("id") if isinstance(entry, dict) else None
+    return number if type(number) is int and abs(number) <= LARGEST_ID else place
+
+
+def _category(entry: Any) -> tuple[int, str]:
+    _need_object(entry)
+    return _id(entry, "id"), _text(entry, "name")
+
+
+def _need_object(entry: Any) -> None:
+    if not isinstance(entry, dict):
+        raise Unusable(f"{shown(entry)} is no entry", 'write it as {"id": ..., ...}')
+
+
+def _id(entry: dict[str, Any], key: str) -> int:
+    if key not in entry:
+        raise Unusable(f'no "{key}"', f'add a whole number as "{key}"')
+    number = entry[key]
+    if type(number) is not int or abs(number) > LARGEST_ID:
+        what = f'"{key}" is {_kind(number)}{shown(number)}, no whole number'
+        raise Unusable(what, f'write "{key}" as a number without quotes, everywhere')
+    return number
+
+
+def _kind(value: Any) -> str:
+    return "the text " if isinstance(value, str) else ""
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    if key not in entry:
+        raise Unusable(f'no "{key}"', f'add "{key}"')
+    text = entry[key]
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        raise Unusable(f'"{key}" is {shown(text)}, no printable text', f'write "{key}" as text')
+    return text
+
+
+def read_object(
+    entry: dict[str, Any],
+    labels: dict[int, int],
+    height: int,
+    width: int,
+    note: Callable[[str, str], None],
+) -> Object:
+    """One annotation.
+
+    Args:
+        entry: as the file has it.
+        labels: category id -> label.
+        height, width: of its image.
+        note: told (what, cure) about parts that are left out while the rest is used.
+
+    Raises:
+        Unusable: it says why.
+    """
+    category = _id(entry, "category_id")
+    if category not in labels:
+        what = f'its "category_id" {category} is not among categories'
+        raise Unusable(what, "add the category, or remove the annotation")
+    is_crowd = entry.get("iscrowd", 0)
+    if type(is_crowd) not in (int, bool) or is_crowd not in (0, 1):
+        what = f'its "iscrowd" is {shown(is_crowd)}'
+        raise Unusable(what, 'write "iscrowd": 0, or 1 for a crowd')
+    shape = _shape(entry.get("segmentation"), height, width, note)
+    bbox = _bbox(entry.get("bbox"), shape, height, width)
+    area = entry.get("area")
+    if area is not None and not (are_numbers([area]) and area > 0):
+        what = f'its "area" is {shown(area)}; that of the mask is used'
+        note(what, "write the number of its pixels, or nothing")
+        area = None
+    return Object(bbox, labels[category], shape, bool(is_crowd), bool(entry.get("ignore")), area)
+
+
+def _shape(
+    segmentation: Any, height: int, width: int, note: Callable[[str, str], None]
+) -> Polygons | np.ndarray:
+    if not segmentation:
+        what = "no segmentation, and masks cannot be trained from a box"
+        raise Unusable(what, "outline the object, or remove the annotation")
+    if isinstance(segmentation, dict):
+        return rle.read_runs(segmentation, height, width)
+    parts = []
+    for part in segmentation if isinstance(segmentation, list) else ():
+        reason = _bad_part(part, height, width)
+        if reason is None:
+            parts.append(np.array(part, np.float64))
+        else:
+            note(reason, "outline this part again, or remove it")
+    if not parts:
+        raise Unusable("no usable polygon", "outline the object, or remove the annotation")
+    return parts
+
+
+def _bad_part(part: Any, height: int, width: int) -> str | None:
+    """Why a polygon is none; None if it is one."""
+    if not are_numbers(part) or len(part) < 6 or len(part) % 2:
+        return "a polygon part is not [x1, y1, x2, y2, ...] with 3 points or more"
+    far_x, far_y = 2 * width, 2 * height  # a figure that leaves the image may keep its corners
+    if min(part[0::2]) < -far_x or max(part[0::2]) > far_x + width:
+        return "a polygon part lies far outside the image"
+    if min(part[1::2]) < -far_y or max(part[1::2]) > far_y + height:
+        return "a polygon part lies far outside the image"
+    return None
+
+
+def are_numbers(values: Any) -> bool:
+    """Whether this is a list of finite numbers."""
+    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
+        return False
+    try:
+        return math.isfinite(sum(values))  # one nan or inf spoils the sum
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def _bbox(
+    bbox: Any, shape: Polygons | np.ndarray, height: int, width: int
+) -> tuple[float, float, float, float]:
+    """x, y, width and height; checked to have area in the image, and to meet the shape."""
+    redraw = "draw it again, or remove the annotation"
+    x1, y1, x2, y2 = _extent(shape, height)
+    if bbox is None:
+        bbox = [x1, y1, x2 - x1, y2 - y1]
+    elif not are_numbers(bbox) or len(bbox) != 4:
+        raise Unusable(f"its bbox is {shown(bbox)}, not [x, y, w, h]", redraw)
+    box = clip_boxes(np.array([bbox], np.float64), height, width)[0]
+    if (box[2:] - box[:2] < SMALLEST_SIDE).any():
+        raise Unusable("its box has no area inside the image", redraw)
+    if min(box[2], x2) <= max(box[0], x1) or min(box[3], y2) <= max(box[1], y1):
+        raise Unusable("its segmentation has no area inside its box", redraw)
+    return tuple(bbox)
+
+
+def _extent(shape: Polygons | np.ndarray, height: int) -> tuple[float, float, float, float]:
+    """x1, y1, x2, y2 of the whole shape."""
+    if not isinstance(shape, list):
+        return tuple(rle.extent(shape, height).tolist())
+    points = np.concatenate(shape).reshape(-1, 2)
+    return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+
+
+def clip_boxes(bboxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[G, 4] x, y, width, height -> [G, 4] float32 corners inside the image."""
+    corners = np.concatenate([bboxes[:, :2], bboxes[:, :2] + bboxes[:, 2:]], axis=1)
+    return np.clip(corners, 0, [width, height, width, height]).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Detecting, evaluating, predicting, exporting."""

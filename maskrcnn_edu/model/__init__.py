@@ -1,0 +1,1 @@
+"""The document, module by module. Imports the records and nothing else of the package."""

@@ -1,0 +1,175 @@
+"""BBoxHead: the class of every RoI, and how its box should move for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import ParamAttr, Tensor, nn
+from paddle.nn.initializer import Normal, XavierUniform
+
+from maskrcnn_edu.model.backbone import Res5Head
+from maskrcnn_edu.model.bbox.targets import BBoxAssigner
+from maskrcnn_edu.model.boxes import bbox2delta, delta2bbox
+from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.ops.empty import has_rows, join, on_rows, pick, total
+from maskrcnn_edu.model.roi_align import RoIAlign
+from maskrcnn_edu.structures import BBoxOutput, RoISamples
+
+
+class TwoFCHead(nn.Layer):
+    """Two fully connected layers over the flattened RoI feature (FPN models).
+
+    Args:
+        in_channel: channels of the RoI feature.
+        out_channel: length of the result.
+        resolution: side of the RoI feature, in cells.
+
+    Source: FPN paper, section 4.2.
+    """
+
+    def __init__(self, in_channel: int = 256, out_channel: int = 1024, resolution: int = 7):
+        super().__init__()
+        flat = in_channel * resolution * resolution
+        self.out_channel = out_channel
+        first = ParamAttr(initializer=XavierUniform(fan_out=flat))
+        self.fc6 = nn.Linear(flat, out_channel, weight_attr=first)
+        second = ParamAttr(initializer=XavierUniform())
+        self.fc7 = nn.Linear(out_channel, out_channel, weight_attr=second)
+
+    def forward(self, roi_feat: Tensor) -> Tensor:
+        """[R, in_channel, r, r] -> [R, out_channel]."""
+        return on_rows(self._layers, roi_feat)
+
+    def _layers(self, roi_feat: Tensor) -> Tensor:
+        return F.relu(self.fc7(F.relu(self.fc6(roi_feat.flatten(1)))))
+
+
+class BBoxHead(nn.Layer):
+    """Classifies RoIs and regresses their boxes.
+
+    Args:
+        head: turns a RoI's cut-out features into what is classified.
+        in_channel: channels that ``head`` returns.
+        roi_extractor: cuts out the features.
+        bbox_assigner: samples RoIs and makes their targets.
+        with_pool: average the feature over its cells first (Res5Head needs it).
+        num_classes: C, without background.
+        bbox_weight: factors of the deltas, see `maskrcnn_edu.model.boxes.bbox2delta`.
+        bbox_loss: regression loss; None for the L1 distance of the deltas.
+        loss_normalize_pos: divide the losses by the number of foreground RoIs
+            instead of the number of all RoIs.
+        cls_agnostic: one box for all classes instead of one for each; learns faster
+            from little data (Cascade R-CNN's way).
+
+    Source: Fast R-CNN paper, section 2; document, "BBox Head".
+    """
+
+    def __init__(
+        self,
+        head: Res5Head | TwoFCHead,
+        in_channel: int,
+        roi_extractor: RoIAlign | None = None,
+        bbox_assigner: BBoxAssigner | None = None,
+        with_pool: bool = False,
+        num_classes: int = 80,
+        bbox_weight: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+        bbox_loss: SmoothL1Loss | GIoULoss | None = None,
+        loss_normalize_pos: bool = False,
+        cls_agnostic: bool = False,
+    ):
+        super().__init__()
+        self.head = head
+        self.roi_extractor = roi_extractor or RoIAlign()
+        self.bbox_assigner = bbox_assigner or BBoxAssigner(num_classes=num_classes)
+        self.with_pool = with_pool
+        self.num_classes = num_classes
+        self.bbox_weight = tuple(bbox_weight)
+        self.bbox_loss = bbox_loss
+        self.loss_normalize_pos = loss_normalize_pos
+        scores = ParamAttr(initializer=Normal(0.0, 0.01))
+        self.bbox_score = nn.Linear(in_channel, num_classes + 1, weight_attr=scores)
+        deltas = ParamAttr(initializer=Normal(0.0, 0.001))
+        self.boxes_per_roi = 1 if cls_agnostic else num_classes
+        self.bbox_delta = nn.Linear(in_channel, 4 * self.boxes_per_roi, weight_attr=deltas)
+
+    def roi_feature(self, feats: list[Tensor], boxes: list[Tensor]) -> Tensor:
+        """The feature of every box: cut out, then through ``head``.
+
+        Args:
+            feats: L feature maps [N, c, h, w].
+            boxes: N tensors [R, 4], input frame.
+
+        Returns:
+            [sum R, in_channel, r, r] (Res5Head) or [sum R, in_channel] (TwoFCHead).
+            A mask head with ``share_bbox_feat`` starts from the same feature.
+        """
+        return self.head(self.roi_extractor(feats, boxes))
+
+    def forward(self, roi_feat: Tensor) -> BBoxOutput:
+        """The result of `roi_feature` -> scores and deltas of every RoI."""
+        roi_feat = self.pooled(roi_feat)
+        return BBoxOutput(on_rows(self.bbox_score, roi_feat), on_rows(self._deltas, roi_feat))
+
+    def pooled(self, roi_feat: Tensor) -> Tensor:
+        """What is classified, [sum R, in_channel]: with ``with_pool`` the mean of the cells."""
+        return on_rows(_average, roi_feat) if self.with_pool else roi_feat
+
+    def _deltas(self, roi_feat: Tensor) -> Tensor:
+        """[R, in_channel] -> [R, C, 4]."""
+        return self.bbox_delta(roi_feat).reshape([-1, self.boxes_per_roi, 4])
+
+    def get_loss(self, out: BBoxOutput, samples: list[RoISamples]) -> dict[str, Tensor]:
+        """Cross-entropy of the classes, and the regression loss of the own class's deltas.
+
+        Returns:
+            ``loss_bbox_cls`` and ``loss_bbox_reg``, scalars.
+
+        Source: Fast R-CNN paper, section 2.3.
+        """
+        labels = join([s.labels for s in samples])  # [sum R]
+        on_host = labels.numpy()  # one wait for both kinds of rows
+        used = paddle.to_tensor(np.flatnonzero(on_host >= 0))
+        is_foreground = (on_host >= 0) & (on_host < self.num_classes)
+        foreground = paddle.to_tensor(np.flatnonzero(is_foreground))
+        counted = foreground if self.loss_normalize_pos else used
+        count = max(counted.shape[0], 1)  # without a RoI the sums are 0: 0 / 1
+        loss_cls = total(_cross_entropy(out.scores[used], labels[used])) / count
+        loss_reg = self._regression(out.deltas, labels, samples, foreground) / count
+        return {"loss_bbox_cls": loss_cls, "loss_bbox_reg": loss_reg}
+
+    def _regression(
+        self, deltas: Tensor, labels: Tensor, samples: list[RoISamples], foreground: Tensor
+    ) -> Tensor:
+        """Summed regression loss of the foreground RoIs, a scalar."""
+        class_agnostic = deltas.shape[1] == 1
+        column = paddle.zeros_like(foreground) if class_agnostic else labels[foreground]
+        pred = pick(deltas, foreground, column)  # [sum R, C, 4] -> [F, 4]
+        boxes = join([s.boxes for s in samples])[foreground]
+        gt_boxes = join([s.gt_boxes for s in samples])[foreground]
+        target = bbox2delta(boxes, gt_boxes, self.bbox_weight).detach()
+        if self.bbox_loss is None:
+            return total((pred - target).abs())
+        pred, target = self._on_unit_box(pred), self._on_unit_box(target)
+        # PaddleDetection's factor, so that its learning rates fit this loss as well
+        factor = 1 if self.loss_normalize_pos else self.num_classes
+        return total(self.bbox_loss(pred, target)) * factor
+
+    def _on_unit_box(self, deltas: Tensor) -> Tensor:
+        """Decode deltas [F, 4] on a box of side 1: overlaps do not depend on the size."""
+        unit = paddle.zeros_like(deltas) + paddle.to_tensor([-0.5, -0.5, 0.5, 0.5])
+        return delta2bbox(deltas, unit, self.bbox_weight)[:, 0]
+
+
+def _average(roi_feat: Tensor) -> Tensor:
+    """[R, c, r, r] -> [R, c]."""
+    return roi_feat.mean(axis=[2, 3])
+
+
+def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Scores [R, C + 1] (logits) and labels [R] -> one loss for each RoI, [R]."""
+    if not has_rows(labels):
+        return scores[:, 0]
+    return F.cross_entropy(scores, labels, reduction="none")

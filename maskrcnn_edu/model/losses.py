@@ -1,0 +1,71 @@
+"""Yes-or-no loss, and regression losses that can take the place of the plain L1 distance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
+
+from maskrcnn_edu.model.boxes import bbox_area
+from maskrcnn_edu.model.ops.empty import has_rows
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Element by element: ``-log(p)`` where the target is 1, ``-log(1 - p)`` where it is 0.
+
+    Written with softplus because the gradient of Paddle 3.3.1's
+    ``binary_cross_entropy_with_logits`` is wrong by 1 where a logit is exactly 0,
+    which it is wherever a ReLU lets nothing through.
+    """
+    return F.softplus(logits) - logits * targets
+
+
+@dataclass(frozen=True)
+class SmoothL1Loss:
+    """Quadratic below ``beta``, linear above: less pull from errors that are small already.
+
+    Source: Fast R-CNN paper, equation 3.
+    """
+
+    compares_boxes: ClassVar[bool] = False
+    beta: float = 1.0
+    loss_weight: float = 1.0
+
+    def __post_init__(self):
+        if self.beta < 0:
+            raise ValueError(f"beta must not be negative, got {self.beta}")
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Element by element, the shape of ``pred``."""
+        error = (pred - target).abs()
+        if self.beta < 1e-5:  # the quadratic part has shrunk to nothing: plain L1
+            return error * self.loss_weight
+        quadratic = 0.5 * error**2 / self.beta
+        loss = paddle.where(error < self.beta, quadratic, error - 0.5 * self.beta)
+        return loss * self.loss_weight
+
+
+@dataclass(frozen=True)
+class GIoULoss:
+    """1 - generalized IoU: like IoU, but it still pulls when the boxes do not touch.
+
+    Source: Rezatofighi et al., Generalized Intersection over Union, 2019.
+    """
+
+    compares_boxes: ClassVar[bool] = True
+    loss_weight: float = 1.0
+    eps: float = 1e-10
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Row by row for boxes [R, 4] in any one frame; returns [R]."""
+        if not has_rows(pred):
+            return pred[:, 0]
+        smallest, largest = paddle.minimum(pred, target), paddle.maximum(pred, target)
+        overlap = (smallest[:, 2:] - largest[:, :2]).clip(min=0).prod(axis=1)
+        union = bbox_area(pred) + bbox_area(target) - overlap + self.eps
+        hull_area = (largest[:, 2:] - smallest[:, :2]).prod(axis=1) + self.eps
+        giou = overlap / union - (hull_area - union) / hull_area
+        return (1 - giou) * self.loss_weight

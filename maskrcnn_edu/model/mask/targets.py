@@ -1,0 +1,179 @@
+"""MaskAssigner: the annotated shape, redrawn inside every foreground RoI on an M x M grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import paddle
+import pycocotools.mask as coco_mask
+
+from maskrcnn_edu.model.ops.empty import to_host
+from maskrcnn_edu.model.ops.polygons import fill_polygons
+from maskrcnn_edu.structures import BitMask, GroundTruth, MaskTargets, Polygons, RoISamples
+
+SHORTEST_SIDE = np.float32(0.1)  # pixels; keeps the scale finite for a box without area
+
+
+@dataclass(frozen=True)
+class MaskAssigner:
+    """Chooses the foreground RoIs and draws what the mask head should answer.
+
+    Args:
+        num_classes: C; labels from C on are background.
+        mask_resolution: M, side of the targets, in cells.
+
+    Source: Mask R-CNN paper, section 3.1 (training); document, "mask_assigner".
+    """
+
+    num_classes: int = 80
+    mask_resolution: int = 14
+
+    def __post_init__(self):
+        if self.mask_resolution < 1:
+            raise ValueError(f"mask_resolution must be at least 1, got {self.mask_resolution}")
+
+    def __call__(self, samples: RoISamples, gt: GroundTruth) -> MaskTargets:
+        """The mask targets of one image (samples and objects in the input frame)."""
+        return generate_mask_target(samples, gt, self.num_classes, self.mask_resolution)
+
+
+@paddle.no_grad()
+def generate_mask_target(
+    samples: RoISamples, gt: GroundTruth, num_classes: int, resolution: int
+) -> MaskTargets:
+    """Rasterize, for every foreground RoI of one image, its own object within the RoI's box.
+
+    Returns:
+        Zero rows if no RoI is foreground.
+
+    Source: document, "mask_assigner" (generate_mask_target).
+    """
+    # drawing is the host's work: everything it needs in one copy for each image
+    labels, boxes, objects = to_host(samples.labels, samples.boxes, samples.gt_index)
+    rows = np.flatnonzero((labels >= 0) & (labels < num_classes))
+    segms = [gt.segms[g] for g in objects[rows]]
+    masks = rasterize_within_boxes(segms, boxes[rows], resolution)
+    index = paddle.to_tensor(rows)
+    return MaskTargets(
+        index, paddle.to_tensor(labels[rows]), paddle.to_tensor(masks.astype(np.float32))
+    )
+
+
+def rasterize_within_boxes(
+    segms: Sequence[Polygons | BitMask], boxes: np.ndarray, resolution: int
+) -> np.ndarray:
+    """`rasterize_within_box` for many objects: the same cells, with all polygons filled at once.
+
+    Args:
+        segms: F segmentations; not changed.
+        boxes: [F, 4] float32, same frame.
+        resolution: M.
+
+    Returns:
+        [F, M, M] uint8: 1 where the cell belongs to the object.
+    """
+    masks = np.zeros([len(segms), resolution, resolution], np.uint8)
+    owners, parts = [], []
+    for row, segm in enumerate(segms):
+        if isinstance(segm, BitMask):
+            masks[row] = rasterize_bitmask_within_box(segm, boxes[row], resolution)
+            continue
+        enclosing = [part for part in segm if len(part) >= 6]
+        owners += [row] * len(enclosing)
+        parts += enclosing
+    if parts:
+        rows = np.array(owners)
+        sizes = np.array([len(part) // 2 for part in parts])
+        points = np.concatenate(parts, dtype=np.float64).reshape(-1, 2)
+        origin, scale = _grid(boxes[rows], resolution)
+        in_cells = (points - origin.repeat(sizes, axis=0)) * scale.repeat(sizes, axis=0)
+        filled = fill_polygons(in_cells, sizes, resolution)
+        is_first = np.diff(rows, prepend=-1) > 0  # an object's parts are neighbours
+        masks[rows[is_first]] = filled[is_first]
+        for row, part in zip(rows[~is_first], filled[~is_first]):
+            masks[row] |= part
+    return masks
+
+
+def rasterize_within_box(segm: Polygons | BitMask, box: np.ndarray, resolution: int) -> np.ndarray:
+    """Either kind of segmentation as an [M, M] uint8 mask over ``box`` (same frame)."""
+    if isinstance(segm, BitMask):
+        return rasterize_bitmask_within_box(segm, box, resolution)
+    return rasterize_polygons_within_box(segm, box, resolution)
+
+
+def rasterize_polygons_within_box(
+    poly: Sequence[np.ndarray], box: np.ndarray, resolution: int
+) -> np.ndarray:
+    """Draw an object's outline on a grid that covers the box.
+
+    The outline is moved and stretched so that the box becomes an M x M image, then
+    filled by pycocotools. The scale is computed in float32, as PaddleDetection does
+    with numpy 2 (with numpy 1 it was float64, which moves a cell here and there).
+
+    Args:
+        poly: parts of the object, each ``[x1, y1, x2, y2, ...]``; not changed.
+        box: [4] float32, same frame as ``poly``.
+        resolution: M.
+
+    Returns:
+        [M, M] uint8: 1 where the cell belongs to the object.
+
+    Source: document, "mask_assigner" (rasterize_polygons_within_box).
+    """
+    mask = np.zeros([resolution, resolution], np.uint8)
+    origin, scale = _grid(box, resolution)
+    for part in poly:
+        if len(part) < 6:  # one or two points enclose nothing
+            continue
+        in_cells = (np.asarray(part, np.float64).reshape(-1, 2) - origin) * scale
+        mask |= _fill(in_cells.reshape(-1), resolution)
+    return mask
+
+
+def _grid(boxes: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top left corner (x, y) of a box [..., 4], and cells per pixel along x and y."""
+    boxes = np.asarray(boxes, np.float32)
+    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], SHORTEST_SIDE)
+    return boxes[..., :2].astype(np.float64), (np.float32(resolution) / sides).astype(np.float64)
+
+
+def _fill(outline: np.ndarray, resolution: int) -> np.ndarray:
+    """A filled polygon [M, M]; ``outline`` in cells."""
+    rles = coco_mask.frPyObjects([outline.tolist()], resolution, resolution)
+    return coco_mask.decode(rles[0])
+
+
+def rasterize_bitmask_within_box(segm: BitMask, box: np.ndarray, resolution: int) -> np.ndarray:
+    """Sample an object's pixels on a grid that covers the box.
+
+    Every cell looks at its centre, between the four pixels around it (bilinear), and
+    is set from one half up. Outside the mask's own rectangle there is no object.
+
+    Args:
+        segm: the object's pixels and the rectangle they cover.
+        box: [4] float32, same frame as ``segm.box``.
+        resolution: M.
+
+    Returns:
+        [M, M] uint8: 1 where the cell belongs to the object.
+    """
+    height, width = segm.pixels.shape
+    x1, y1, x2, y2 = np.asarray(box, np.float64)
+    left, top, right, bottom = np.asarray(segm.box, np.float64)
+    centers = (np.arange(resolution) + 0.5) / resolution  # 0 .. 1 along the box
+    # cell centres in pixels of the mask
+    xs = (x1 + centers * (x2 - x1) - left) / (right - left) * width
+    ys = (y1 + centers * (y2 - y1) - top) / (bottom - top) * height
+    rows, columns = _bilinear_weights(ys, height), _bilinear_weights(xs, width)
+    y, x = rows.any(axis=0), columns.any(axis=0)  # most pixels are between no cell's centres
+    pixels = segm.pixels[np.ix_(y, x)]
+    return (rows[:, y] @ pixels @ columns[:, x].T >= 0.5).astype(np.uint8)
+
+
+def _bilinear_weights(positions: np.ndarray, size: int) -> np.ndarray:
+    """[M, size] share that each of ``size`` pixels (centres at i + 0.5) has in a position."""
+    distance = np.abs(positions[:, None] - 0.5 - np.arange(size)[None])
+    return np.maximum(0.0, 1.0 - distance)

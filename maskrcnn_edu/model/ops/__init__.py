@@ -1,0 +1,1 @@
+"""What Paddle lacks, or does slowly."""

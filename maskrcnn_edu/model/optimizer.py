@@ -1,0 +1,139 @@
+"""OptimizerBuilder and LearningRate: how the weights move, and how fast.
+
+The learning rate is a function of how far training has come, not an object that
+counts: a run that continues after an interruption needs nothing restored.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import paddle
+from paddle import nn
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """Learning rate by step and by progress.
+
+    Args:
+        base_lr: the rate that the schedulers scale, for a batch of the configuration's size.
+        schedulers: any of
+            ``{name: LinearWarmup, steps: 500, start_factor: 0.001}`` (in steps),
+            ``{name: PiecewiseDecay, milestones: [8, 11], gamma: 0.1}`` (in epochs of ``epoch``),
+            ``{name: CosineDecay, end_factor: 0.0}`` (over the whole training).
+
+    Raises:
+        ValueError: an unknown scheduler, or a rate that is not positive.
+    """
+
+    base_lr: float = 0.01
+    schedulers: Sequence[dict] = ()
+
+    def __post_init__(self):
+        if self.base_lr <= 0:
+            raise ValueError(f"base_lr must be positive, got {self.base_lr}")
+        for scheduler in self.schedulers:
+            name = scheduler.get("name")
+            if name not in SCHEDULES:
+                raise ValueError(f"schedulers must be named {', '.join(SCHEDULES)}; got {name}")
+            options = {k: v for k, v in scheduler.items() if k != "name"}
+            _check_options(f"schedulers: {name}", SCHEDULES[name], options, given=3)
+
+    def for_batches(self, of: int, instead_of: int) -> float:
+        """``base_lr`` for another batch size: a batch twice as large takes steps twice as long.
+
+        Source: Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1.
+        """
+        return self.base_lr * of / instead_of
+
+    def at(self, step: int, progress: float, epochs: int = 12) -> float:
+        """The rate of one step.
+
+        Args:
+            step: steps done so far.
+            progress: share of the training that is done, 0 .. 1.
+            epochs: the epochs that ``milestones`` count in.
+        """
+        rate = self.base_lr
+        for scheduler in self.schedulers:
+            options = {k: v for k, v in scheduler.items() if k != "name"}
+            rate *= SCHEDULES[scheduler["name"]](step, progress, epochs, **options)
+        return rate
+
+
+def _check_options(what: str, function: Callable, options: dict, given: int) -> None:
+    """Whether a function takes these options after its first ``given`` arguments."""
+    try:
+        inspect.signature(function).bind(*range(given), **options)
+    except TypeError as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
+def _linear_warmup(step, progress, epochs, steps: int = 500, start_factor: float = 0.1) -> float:
+    """Random heads make huge gradients: begin slowly."""
+    return min(1.0, start_factor + (1 - start_factor) * step / max(steps, 1))
+
+
+def _piecewise_decay(step, progress, epochs, milestones: Sequence[float], gamma: float = 0.1):
+    """A smaller rate from every milestone on."""
+    return gamma ** sum(progress * epochs >= m for m in milestones)
+
+
+def _cosine_decay(step, progress, epochs, end_factor: float = 0.0) -> float:
+    """From 1 down to ``end_factor`` along half a cosine."""
+    return end_factor + (1 - end_factor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "LinearWarmup": _linear_warmup,
+    "PiecewiseDecay": _piecewise_decay,
+    "CosineDecay": _cosine_decay,
+}
+
+
+@dataclass(frozen=True)
+class OptimizerBuilder:
+    """Momentum SGD or AdamW, with weight decay and a limit on the gradient.
+
+    Args:
+        optimizer: ``{type: Momentum, momentum: 0.9}`` or ``{type: AdamW}``.
+        regularizer: ``{type: L2, factor: 0.0001}``; for AdamW the decoupled decay.
+        clip_grad_by_norm: longest gradient, over all weights together; None for no limit.
+
+    Raises:
+        ValueError: another type of optimizer or regularizer.
+    """
+
+    optimizer: dict = field(default_factory=lambda: {"type": "Momentum", "momentum": 0.9})
+    regularizer: dict | None = field(default_factory=lambda: {"type": "L2", "factor": 0.0001})
+    clip_grad_by_norm: float | None = None
+
+    def __post_init__(self):
+        if self.optimizer.get("type") not in ("Momentum", "AdamW"):
+            raise ValueError(f"optimizer must be of type Momentum or AdamW, got {self.optimizer}")
+        cls = getattr(paddle.optimizer, self.optimizer["type"])
+        options = {k: v for k, v in self.optimizer.items() if k != "type"}
+        _check_options(f"optimizer {self.optimizer['type']}", cls, options, given=0)
+        if self.regularizer and (
+            self.regularizer.get("type") != "L2" or set(self.regularizer) != {"type", "factor"}
+        ):
+            raise ValueError(
+                f"regularizer must be {{type: L2, factor: NUMBER}}, got {self.regularizer}"
+            )
+
+    def __call__(self, model: nn.Layer, learning_rate: float) -> paddle.optimizer.Optimizer:
+        """An optimizer of the model's trainable weights."""
+        limit = self.clip_grad_by_norm
+        options = {k: v for k, v in self.optimizer.items() if k != "type"}
+        cls = getattr(paddle.optimizer, self.optimizer["type"])
+        return cls(
+            learning_rate,
+            parameters=[p for p in model.parameters() if not p.stop_gradient],
+            weight_decay=self.regularizer["factor"] if self.regularizer else 0.0,
+            grad_clip=nn.ClipGradByGlobalNorm(limit) if limit else None,
+            **options,
+        )

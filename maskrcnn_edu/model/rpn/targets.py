@@ -1,0 +1,83 @@
+"""RPNTargetAssign: what the RPN should say about every anchor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import paddle
+from paddle import Tensor
+
+from maskrcnn_edu.model.boxes import bbox2delta
+from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box, subsample_labels
+from maskrcnn_edu.model.ops.empty import has_rows, join
+from maskrcnn_edu.structures import AnchorTargets, GroundTruth
+
+
+@dataclass(frozen=True)
+class RPNTargetAssign:
+    """Match anchors with objects, draw a sample of them, compute its targets.
+
+    Args:
+        batch_size_per_im: anchors to train on, per image.
+        fg_fraction: the largest share of them that may be foreground.
+        positive_overlap: IoU from which an anchor is foreground.
+        negative_overlap: IoU below which it is background.
+        ignore_thresh: see `maskrcnn_edu.model.matching.label_box`.
+        use_random: draw at random; False takes the first ones (repeatable).
+        assign_on_cpu: compute the IoU matrix in host memory.
+
+    Source: Faster R-CNN paper, section 3.1.2; document, "rpn_target_assign".
+    """
+
+    batch_size_per_im: int = 256
+    fg_fraction: float = 0.5
+    positive_overlap: float = 0.7
+    negative_overlap: float = 0.3
+    ignore_thresh: float = -1.0
+    use_random: bool = True
+    assign_on_cpu: bool = False
+
+    def __post_init__(self):
+        if self.batch_size_per_im < 1:
+            raise ValueError(f"batch_size_per_im must be at least 1, got {self.batch_size_per_im}")
+        if not 0 <= self.fg_fraction <= 1:
+            raise ValueError(f"fg_fraction must be 0 .. 1, got {self.fg_fraction}")
+        if self.negative_overlap > self.positive_overlap:
+            raise ValueError(
+                f"negative_overlap ({self.negative_overlap}) must not exceed "
+                f"positive_overlap ({self.positive_overlap})"
+            )
+
+    @paddle.no_grad()
+    def __call__(self, anchors: Tensor, gt: GroundTruth) -> AnchorTargets:
+        """Targets for the anchors [A, 4] of one image (input frame)."""
+        gt_index, labels = label_box(
+            anchors,
+            gt,
+            self.positive_overlap,
+            self.negative_overlap,
+            allow_low_quality=True,
+            ignore_thresh=self.ignore_thresh,
+            assign_on_cpu=self.assign_on_cpu,
+        )
+        foreground, background = subsample_labels(
+            labels, self.batch_size_per_im, self.fg_fraction, BACKGROUND, self.use_random
+        )
+        if len(gt) == 0:
+            deltas = paddle.zeros_like(anchors)
+        else:
+            deltas = bbox2delta(anchors, paddle.gather(gt.boxes, gt_index))
+        return AnchorTargets(_only_sampled(labels, foreground, background), deltas, gt_index)
+
+
+def _only_sampled(labels: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+    """Labels [A] in which every anchor that was not drawn is ignored."""
+    drawn = join([foreground, background])
+    values = join(
+        [
+            paddle.full(foreground.shape, FOREGROUND, dtype="int32"),
+            paddle.full(background.shape, BACKGROUND, dtype="int32"),
+        ]
+    )
+    nothing = paddle.full_like(labels, IGNORE)
+    return paddle.scatter(nothing, drawn, values) if has_rows(drawn) else nothing

@@ -1,0 +1,1 @@
+"""This machine: device, processor, files, processes, downloads. Knows no detection."""

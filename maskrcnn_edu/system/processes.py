@@ -1,0 +1,285 @@
+"""Training and measuring with several processes: each takes its share of every batch.
+
+Two ways in, one code path. ``--processes N`` starts the processes here: on the CPU they
+talk through gloo (Paddle's convolutions keep one core busy, hardly two), with GPUs each
+has one and they talk through NCCL. `python -m paddle.distributed.launch` starts them
+itself, on one machine or several. Both say who is who in the same variables.
+
+What is not shared: trained batch norm sees its own process's images only (the
+configurations use group norm or frozen batch norm, which do not mind).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import paddle
+import paddle.distributed as dist
+from paddle import Tensor
+
+from maskrcnn_edu.system.cpu import num_cores
+from maskrcnn_edu.system.device import gpu_count
+
+IMAGES_PER_PROCESS = 2
+"""Fewest images per process: statistics of a single image make a poor batch norm."""
+
+PARENT = "MASKRCNN_EDU_PARENT"
+"""The process that looks after a member of the group; the member ends with it."""
+
+LAST_LINES = 5
+PADDLE_SAYS = re.compile(r"=+( |$)|FLAGS\(|[IW]\d{4} ")
+"""Lines that Paddle writes when all is well."""
+
+PATIENCE = 5.0
+"""Seconds that a process gets to notice by itself that the group has ended."""
+
+
+def rank() -> int:
+    """Which process this is, 0 .. world_size() - 1. Process 0 writes and prints."""
+    return int(os.environ.get("PADDLE_TRAINER_ID", "0"))
+
+
+def world_size() -> int:
+    """How many processes work together."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
+def on_gpu() -> bool:
+    """Whether this process computes on a GPU."""
+    return paddle.get_device().startswith("gpu")
+
+
+def best_process_count(batch_size: int) -> int:
+    """How many processes a batch is worth on this machine (1 if it has a GPU)."""
+    if on_gpu():
+        return 1
+    most = min(num_cores(), batch_size // IMAGES_PER_PROCESS)
+    return max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
+
+
+# ---------------------------------------------------------------- starting and ending
+
+
+def starts_group(count: int) -> bool:
+    """Whether this process should start ``count`` others, and leave the work to them."""
+    return count > 1 and world_size() == 1
+
+
+def run_group(count: int, command: Sequence[str]) -> int:
+    """Run a command in ``count`` processes, and wait for them.
+
+    This process only looks after them: while a process waits for another one's numbers
+    it cannot notice that the other one is gone. Process 0 speaks for all. Ctrl-C and
+    SIGTERM are passed on, so that all can stop politely; if one process fails, all end.
+
+    Args:
+        count: number of processes.
+        command: arguments of ``python -m maskrcnn_edu``.
+
+    Returns:
+        The exit code of process 0.
+
+    Raises:
+        ValueError: more processes than GPUs.
+        ChildProcessError: a process failed; the message says which, and its last words.
+    """
+    settings = _group_settings(count)
+    members = Members()
+    try:
+        with members.signals():
+            for own in settings:
+                members.start(own, command)
+            return members.wait()
+    finally:
+        members.stop()
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Meet the other processes, if this is one of many; all work together in this block."""
+    if world_size() == 1:
+        yield
+        return
+    _end_with_parent()
+    if not on_gpu():
+        os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
+    dist.init_parallel_env()
+    try:
+        yield
+    except (ValueError, OSError):
+        raise  # an error of its own
+    except Exception:
+        if PARENT in os.environ:
+            time.sleep(2 * PATIENCE)  # probably another process is gone: the parent tells which
+        raise
+
+
+class Members:
+    """The processes of a group, in order of rank, as their parent sees them."""
+
+    def __init__(self):
+        self.processes: list[subprocess.Popen] = []
+        self.folder = tempfile.TemporaryDirectory()  # what ranks 1, 2, ... write to stderr
+        self.asked_to_stop = False
+
+    def start(self, settings: dict[str, str], command: Sequence[str]) -> None:
+        """Start one more. Process 0 may print, the others' words are kept."""
+        number = len(self.processes)
+        with self._words(number).open("wb") as words:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "maskrcnn_edu", *command],
+                    env={**os.environ, **settings, PARENT: str(os.getpid())},
+                    stdout=None if number == 0 else subprocess.DEVNULL,
+                    stderr=None if number == 0 else words,
+                    start_new_session=True,  # Ctrl-C comes by way of the parent, and once
+                )
+            )
+
+    def _words(self, number: int) -> Path:
+        return Path(self.folder.name) / f"{number}.txt"
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Within the block, Ctrl-C and SIGTERM are passed on to all."""
+
+        def pass_on(number: int, frame: object) -> None:
+            self.asked_to_stop = True
+            for process in self.processes:
+                process.send_signal(number)
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, pass_on) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before):
+                signal.signal(number, handler)
+
+    def wait(self) -> int:
+        """Wait for all; the exit code of process 0.
+
+        Raises:
+            ChildProcessError: a process failed, and process 0 has not said the same.
+        """
+        while self._failed() is None and None in [p.poll() for p in self.processes]:
+            time.sleep(0.1)
+        failed = self._failed()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # the others may fail in the same way, and process 0 can say it best
+            self.processes[0].wait(None if self.asked_to_stop else PATIENCE)
+        code = self.processes[0].poll()
+        if failed and not self.asked_to_stop and code != self.processes[failed].returncode:
+            raise ChildProcessError(self.last_words(failed))
+        return code if code >= 0 else 128 - code
+
+    def _failed(self) -> int | None:
+        """The rank of a process that ended with an error."""
+        return next((rank for rank, p in enumerate(self.processes) if p.poll()), None)
+
+    def last_words(self, number: int) -> str:
+        """How a process ended, and what it said before."""
+        code = self.processes[number].returncode
+        how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+        text = self._words(number).read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines() if line and not PADDLE_SAYS.match(line)]
+        words = "\n  ".join(lines[-LAST_LINES:]) or "it said nothing"
+        return f"process {number} of {len(self.processes)} failed ({how}); all end:\n  {words}"
+
+    def stop(self) -> None:
+        """End what still runs, politely first."""
+        running = [process for process in self.processes if process.poll() is None]
+        for process in running:
+            process.terminate()
+        until = time.monotonic() + PATIENCE
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+            process.kill()
+            process.wait()
+        self.folder.cleanup()
+
+
+def _end_with_parent() -> None:
+    """A process whose parent is gone would wait for it forever: end it as well."""
+    parent = os.environ.get(PARENT)
+    if parent is None:  # `paddle.distributed.launch` looks after its processes itself
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(1.0)
+        os._exit(2)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _group_settings(count: int) -> list[dict[str, str]]:
+    """What each process of a group must know (Paddle reads it from the environment)."""
+    if on_gpu() and count > gpu_count():
+        raise ValueError(f"--processes {count}: each needs a GPU, and there are {gpu_count()}")
+    ports = _free_ports(count + 1)
+    endpoints = [f"127.0.0.1:{port}" for port in ports]
+    group = {
+        "PADDLE_TRAINERS_NUM": str(count),
+        "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints[:count]),
+        "PADDLE_MASTER": endpoints[count],
+        "GLOG_minloglevel": "2",
+    }
+    if not on_gpu():
+        group["OMP_NUM_THREADS"] = "1"  # one core each
+    members = []
+    for number in range(count):
+        own = {"PADDLE_TRAINER_ID": str(number), "PADDLE_CURRENT_ENDPOINT": endpoints[number]}
+        gpu = {"FLAGS_selected_gpus": str(number)} if on_gpu() else {}
+        members.append({**group, **own, **gpu})
+    return members
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+
+
+def same_everywhere(value: float) -> float:
+    """Process 0's value, in every process."""
+    if world_size() == 1:
+        return value
+    shared = paddle.to_tensor([value], dtype="float64")
+    dist.broadcast(shared, src=0)
+    return shared.item()
+
+
+def gather(items: list) -> list[list]:
+    """Every process's list, in order of rank, in every process.
+
+    Args:
+        items: anything that JSON can hold (numbers come back to the last bit).
+    """
+    if world_size() == 1:
+        return [items]
+    own = np.frombuffer(json.dumps(items).encode(), np.uint8)
+    sizes: list[Tensor] = []
+    dist.all_gather(sizes, paddle.to_tensor([len(own)], dtype="int64"))
+    lengths = [int(size) for size in sizes]
+    padded = np.zeros(max(lengths), np.uint8)  # all send equally much
+    padded[: len(own)] = own
+    texts: list[Tensor] = []
+    dist.all_gather(texts, paddle.to_tensor(padded))
+    return [json.loads(text.numpy()[:n].tobytes()) for text, n in zip(texts, lengths)]

@@ -1,0 +1,1 @@
+"""What the notebooks need: course, exercises, widgets, bugs, recorder, biography."""

@@ -1,0 +1,1 @@
+"""The bug zoo: real mistakes, let loose on purpose."""

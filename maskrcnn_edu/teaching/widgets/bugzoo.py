@@ -1,0 +1,113 @@
+"""Bug microscope: let out one known mistake, and see which losses and detections notice."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import paddle
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from maskrcnn_edu.config.yaml_files import Config
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.image_file import read_image
+from maskrcnn_edu.model.mask_rcnn import MaskRCNN
+from maskrcnn_edu.structures import Detections
+from maskrcnn_edu.teaching.bugs.catalog import BUGS
+from maskrcnn_edu.teaching.bugs.release import release
+from maskrcnn_edu.teaching.course import batch_of, loader
+from maskrcnn_edu.teaching.widgets.microscope import Facts, Microscope, dropdown, marked
+from maskrcnn_edu.viz.curves import LOSSES
+from maskrcnn_edu.viz.style import PALETTE, draw_box, show_image
+
+NO_BUG = "none"
+SURE = 0.5  # score from which a detection is drawn
+SEED = 2  # the same images and samples with every bug
+SAME_LOSS, SAME_PIXELS = 1e-3, 0.05
+
+
+class BugMicroscope(Microscope):
+    """The losses of one training batch, and the detections in one image, with a bug out.
+
+    Each look loads the images anew, since some of the bugs are in the loading. No weight
+    moves.
+
+    Args:
+        model: a trained model, whose answers are good as long as nothing is out.
+        config: its configuration.
+        dataset: what it is looked at with.
+        row: the dataset's image whose detections are drawn.
+    """
+
+    def __init__(self, model: MaskRCNN, config: Config, dataset: CocoDataset, row: int):
+        self.model = model
+        self.config = config
+        self.dataset = dataset
+        self.row = row
+        self.photo = read_image(dataset.image_path(row))
+        self.right_losses, self.right_found = self._look(NO_BUG)
+        super().__init__({"bug": dropdown("bug", [NO_BUG, *BUGS], NO_BUG)})
+
+    def draw(self, bug: str) -> Figure:
+        """Bars of the losses beside those without a bug, and the photo with what is found.
+
+        Args:
+            bug: a name in `maskrcnn_edu.teaching.bugs.catalog.BUGS`, or ``none``.
+        """
+        self.losses, self.found = self._look(bug)
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
+        _draw_losses(left, self.right_losses, self.losses)
+        left.set_title(BUGS[bug].title if bug in BUGS else "no bug")
+        show_image(right, self.photo)
+        for box in self.found.boxes.numpy()[self.found.scores.numpy() >= SURE]:
+            draw_box(right, box, "detection", {"color": PALETTE[4], "linewidth": 2})
+        right.set_title("detections")
+        return figure
+
+    def facts(self, figure: Figure) -> Facts:
+        """Which losses moved (`LOSSES`' order), whether any detection did, how many are drawn."""
+        pairs = zip(self.losses, self.right_losses)
+        return {
+            "losses": [not math.isclose(a, b, rel_tol=SAME_LOSS) for a, b in pairs],
+            "detections": not _same(self.found, self.right_found),
+            "drawn": len(marked(figure, "detection")),
+        }
+
+    @paddle.no_grad()
+    def _look(self, bug: str) -> tuple[list[float], Detections]:
+        """The losses in `LOSSES`' order, and the image's detections."""
+        out = None if bug == NO_BUG else release(bug)
+        was_training = self.model.training
+        try:
+            batch = next(iter(loader(self.dataset, self.config, seed=SEED).epoch(0)))
+            paddle.seed(SEED)
+            self.model.train()
+            losses = self.model(batch).losses
+            self.model.eval()
+            found = self.model(batch_of(self.dataset, [self.row], self.config)).detections[0]
+        finally:
+            if out is not None:
+                out.catch()
+            if was_training:
+                self.model.train()
+        return [float(losses[name]) for name in LOSSES], found
+
+
+def _draw_losses(axes: Axes, right: list[float], now: list[float]) -> None:
+    rows = np.arange(len(LOSSES))
+    axes.barh(rows - 0.2, right, 0.38, color="#bbbbbb", label="right")
+    axes.barh(rows + 0.2, now, 0.38, color=PALETTE[4], label="now")
+    axes.set_yticks(rows, LOSSES)
+    axes.invert_yaxis()
+    axes.legend(fontsize=8)
+
+
+def _same(found: Detections, right: Detections) -> bool:
+    """Whether boxes, classes and masks are what they were, but for rounding."""
+    if len(found) != len(right):
+        return False
+    pairs = ((found.boxes, right.boxes), (found.labels, right.labels), (found.masks, right.masks))
+    as_floats = ((a.astype("float32").numpy(), b.astype("float32").numpy()) for a, b in pairs)
+    return all(np.allclose(a, b, atol=SAME_PIXELS) for a, b in as_floats)

@@ -1,0 +1,1 @@
+"""The loop, the run around it, checkpoints, mixed precision, several processes."""

@@ -1,0 +1,301 @@
+"""When the numbers of a training step are no numbers: which, where, and the evidence.
+
+A NaN spreads: one in the loss is one in every gradient, and after the step one in every
+weight. So a step is judged before its gradients move the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+from PIL import Image
+
+from maskrcnn_edu.structures import Batch, BitMask, GroundTruth, TrainingStages
+from maskrcnn_edu.system.files import write_safely
+
+MOST_SKIPPED = 20
+"""Steps in a row that the fp16 loss scaling may skip: from 2**16 it is below 1 after 17."""
+
+
+class NotFiniteError(ValueError):
+    """A loss or a gradient is NaN or infinite.
+
+    Args:
+        step: the number of the step, from 1.
+        losses: of the batch that is to blame.
+        stages: what was computed of it.
+        model: the model, with the step's gradients if they are still there.
+    """
+
+    def __init__(
+        self, step: int, losses: dict[str, Tensor], stages: TrainingStages, model: nn.Layer
+    ):
+        self.step, self.stages, self.model = step, stages, model
+        terms = {name: float(value) for name, value in losses.items()}
+        total = ", ".join(f"{k} {v:g}" for k, v in {"loss": sum(terms.values()), **terms}.items())
+        what = "a gradient" if all(map(math.isfinite, terms.values())) else "the loss"
+        super().__init__(
+            f"step {step}: {what} is not finite ({total}); images {list(stages.batch.image_id)}"
+        )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A step that has been computed, and the number that will say whether it went well."""
+
+    step: int
+    batches: Sequence[Batch]
+    losses: Sequence[dict[str, Tensor]]
+    stages: TrainingStages
+    pulse: Tensor
+
+
+class Watch:
+    """Looks at the losses and gradients of every step, without making the device wait.
+
+    All of them are summed up into one number, which is not finite if one of them is not.
+    On the CPU it is read at once, and the weights stay good. On a GPU reading it would
+    stop the queue of work; there it is copied to the host in the background, and read one
+    step later. The weights are lost by then, but nothing that is on disk.
+
+    Args:
+        model: what is being trained.
+        tolerated: how many bad steps in a row are normal: 0, or `MOST_SKIPPED` with loss
+            scaling, which skips a step that overflows and then scales less.
+    """
+
+    def __init__(self, model: nn.Layer, tolerated: int = 0):
+        self.model = model
+        self.tolerated = tolerated
+        self.bad_in_a_row = 0
+        self._waiting: _Judged | None = None
+
+    def __call__(
+        self,
+        step: int,
+        batches: Sequence[Batch],
+        losses: Sequence[dict[str, Tensor]],
+        stages: TrainingStages,
+    ) -> None:
+        """Judge a step whose gradients are there; call it before they move the weights.
+
+        Args:
+            step: its number, from 1.
+            batches: of this step.
+            losses: of each batch.
+            stages: what was computed of the last batch.
+
+        Raises:
+            NotFiniteError: this step, or on a GPU the one before, is not finite.
+        """
+        self.finish()
+        pulse = _pulse(self.model, losses)
+        self._waiting = _Judged(step, batches, losses, stages, _to_host(pulse))
+        if pulse.place.is_cpu_place():
+            self.finish()
+
+    def finish(self) -> None:
+        """Read the number that is still on its way; before weights are saved, for instance."""
+        judged, self._waiting = self._waiting, None
+        if judged is None:
+            return
+        if math.isfinite(float(judged.pulse)):
+            self.bad_in_a_row = 0
+            return
+        self.bad_in_a_row += 1
+        if self.bad_in_a_row > self.tolerated:
+            raise NotFiniteError(judged.step, *self._culprit(judged), self.model)
+
+    def _culprit(self, judged: _Judged) -> tuple[dict[str, Tensor], TrainingStages]:
+        """The first batch with a loss that is not finite; the last one if all losses are."""
+        for batch, losses in zip(judged.batches[:-1], judged.losses):
+            if not all(math.isfinite(float(v)) for v in losses.values()):
+                return losses, self.model(batch)  # only the last batch's stages were kept
+        return judged.losses[-1], judged.stages
+
+
+@paddle.no_grad()
+def _pulse(model: nn.Layer, losses: Sequence[dict[str, Tensor]]) -> Tensor:
+    """The sum of all losses and gradients, a scalar: not finite if one of them is not.
+
+    (Or if they are so large that their sum is beyond 1e38: such a step is lost as well.)
+    """
+    parts = [value for terms in losses for value in terms.values()]
+    gradients = (p.grad for p in model.parameters())  # asked for once: it takes time
+    parts += [gradient.sum() for gradient in gradients if gradient is not None]
+    return paddle.stack(parts).sum()
+
+
+def _to_host(number: Tensor) -> Tensor:
+    """The number in host memory; on a GPU it is on its way there, and nobody waits."""
+    if number.place.is_cpu_place():
+        return number
+    return number._copy_to(paddle.CUDAPinnedPlace(), False)
+
+
+# ---------------------------------------------------------------- the evidence
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a tensor's numbers are like.
+
+    Attributes:
+        name: which tensor.
+        smallest, largest: of its finite numbers; NaN if it has none.
+        finite: the share of its numbers that are finite, 0 .. 1.
+    """
+
+    name: str
+    smallest: float
+    largest: float
+    finite: float
+
+    @classmethod
+    def of(cls, name: str, tensor: Tensor) -> Range:
+        """Measure a tensor of any shape (waits for the device)."""
+        values = tensor.cast("float32").numpy()
+        good = values[np.isfinite(values)]
+        if good.size == 0:
+            return cls(name, math.nan, math.nan, 1.0 if values.size == 0 else 0.0)
+        return cls(name, float(good.min()), float(good.max()), good.size / values.size)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.smallest:g} .. {self.largest:g}, {self.finite:.1%} finite"
+
+
+def ranges(stages: TrainingStages) -> list[Range]:
+    """The range of every intermediate of a step, in the order they were computed."""
+    return [Range.of(name, tensor) for name, tensor in _tensors(stages).items()]
+
+
+def _tensors(stages: TrainingStages) -> dict[str, Tensor]:
+    """The intermediates of a step, by name."""
+    found = {"image": stages.batch.image}
+    found |= {f"features {i}": f for i, f in enumerate(stages.features)}
+    found |= {"rpn scores": stages.rpn.scores, "rpn deltas": stages.rpn.deltas}
+    for i, (proposals, samples) in enumerate(zip(stages.proposals, stages.samples)):
+        found |= {f"proposals {i}": proposals.boxes, f"samples {i}": samples.boxes}
+    return found | {
+        "bbox scores": stages.bbox.scores,
+        "bbox deltas": stages.bbox.deltas,
+        "mask logits": stages.mask_logits,
+    }
+
+
+def not_finite(model: nn.Layer) -> tuple[list[str], list[str]]:
+    """The names of the weights, and of the gradients, that hold a NaN or an infinity."""
+    weights = [k for k, v in model.state_dict().items() if not _all_finite(v)]
+    gradients = [
+        k for k, p in model.named_parameters() if p.grad is not None and not _all_finite(p.grad)
+    ]
+    return weights, gradients
+
+
+def _all_finite(tensor: Tensor) -> bool:
+    return bool(np.isfinite(tensor.numpy()).all())
+
+
+def report(problem: NotFiniteError, folder: Path) -> str:
+    """Write the evidence, and say everything in words.
+
+    Args:
+        problem: what happened.
+        folder: receives what `write_evidence` writes.
+
+    Returns:
+        The message: step, images, terms, ranges, weights, and what to do.
+    """
+    weights, gradients = not_finite(problem.model)
+    lines = [str(problem), *(f"  {r}" for r in ranges(problem.stages))]
+    for what, names in (("weights", weights), ("gradients", gradients)):
+        shown = ": " + ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") if names else ""
+        lines.append(f"  {what} that are not finite: {len(names)}{shown}")
+    write_evidence(folder, problem.stages, "\n".join(lines), weights, gradients)
+    lines.append(
+        f"The batch is in {folder}: look at its images and objects. Lower "
+        "LearningRate.base_lr, or look for broken annotations with `maskrcnn-edu data check`"
+    )
+    return "\n".join(lines)
+
+
+def write_evidence(
+    folder: Path,
+    stages: TrainingStages,
+    text: str,
+    weights: Sequence[str] = (),
+    gradients: Sequence[str] = (),
+) -> None:
+    """Leave a batch on disk, in files that can run nothing.
+
+    ``IMAGE_ID.png`` each image as the network saw it, its brightness stretched;
+    ``batch.json`` ids, objects, losses, ranges; ``arrays.npz`` all arrays; ``report.txt``.
+
+    Args:
+        folder: made, if needed.
+        stages: what was computed of the batch.
+        text: of ``report.txt``.
+        weights, gradients: names of those that are not finite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    batch = stages.batch
+    for image, shape, number in zip(batch.image.numpy(), batch.im_shape.numpy(), batch.image_id):
+        h, w = shape.astype(int)
+        Image.fromarray(_visible(image[:, :h, :w])).save(folder / f"{number}.png")
+    facts = {
+        "image_id": list(batch.image_id),
+        "losses": {k: str(float(v)) for k, v in stages.losses.items()},
+        "ranges": [str(r) for r in ranges(stages)],
+        "weights_not_finite": list(weights),
+        "gradients_not_finite": list(gradients),
+        "objects": [_objects(gt) for gt in batch.gt],
+    }
+    arrays = {name.replace(" ", "_"): t.numpy() for name, t in _tensors(stages).items()}
+    arrays |= _ground_truth(batch)
+    write_safely(folder / "batch.json", lambda p: p.write_text(json.dumps(facts, indent=1)))
+    write_safely(folder / "arrays.npz", lambda p: _write_arrays(p, arrays))
+    write_safely(folder / "report.txt", lambda p: p.write_text(text + "\n", encoding="utf-8"))
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as file:  # given a name, numpy would add an ending
+        np.savez_compressed(file, **arrays)
+
+
+def _visible(image: np.ndarray) -> np.ndarray:
+    """[3, h, w] of any range -> [h, w, 3] uint8, from the darkest to the brightest."""
+    good = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(good.min()), float(good.max())
+    return (255 * (good - low) / max(high - low, 1e-6)).astype(np.uint8).transpose(1, 2, 0)
+
+
+def _ground_truth(batch: Batch) -> dict[str, np.ndarray]:
+    arrays = {"im_shape": batch.im_shape.numpy(), "scale_factor": batch.scale_factor.numpy()}
+    for i, gt in enumerate(batch.gt):
+        arrays |= {f"gt_boxes_{i}": gt.boxes.numpy(), f"gt_labels_{i}": gt.labels.numpy()}
+        arrays[f"gt_is_crowd_{i}"] = gt.is_crowd.numpy()
+        for j, segm in enumerate(gt.segms):
+            if isinstance(segm, BitMask):
+                arrays[f"gt_mask_{i}_{j}"] = segm.pixels
+    return arrays
+
+
+def _objects(gt: GroundTruth) -> list[dict]:
+    """The objects of one image, as JSON can hold them (input frame)."""
+    rows = zip(gt.boxes.tolist(), gt.labels.tolist(), gt.is_crowd.tolist(), gt.segms)
+    return [
+        {
+            "box": box,
+            "label": label,
+            "is_crowd": bool(crowd),
+            "polygons": "see arrays.npz" if isinstance(s, BitMask) else [p.tolist() for p in s],
+        }
+        for box, label, crowd, s in rows
+    ]

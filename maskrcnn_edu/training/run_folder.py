@@ -1,0 +1,203 @@
+"""A run's journal: what was measured, and the checkpoints to go on from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maskrcnn_edu.system.processes import rank, same_everywhere, world_size
+from maskrcnn_edu.training.checkpoint import (
+    Checkpoint,
+    CheckpointFolder,
+    Position,
+    Schedule,
+    capture,
+    differences,
+)
+
+
+@dataclass
+class History:
+    """What was measured while training, in memory and as JSON lines on disk.
+
+    Attributes:
+        path: the file of JSON lines; None keeps it in memory only.
+        steps: losses, rate and speed every few steps.
+        evaluations: box and mask AP on the validation images, with the step.
+    """
+
+    path: Path | None = None
+    steps: list[dict] = field(default_factory=list)
+    evaluations: list[dict] = field(default_factory=list)
+
+    def add(self, kind: str, **numbers) -> None:
+        """Remember a line: kind ``train`` or ``val``."""
+        line = {"kind": kind, **numbers}
+        (self.steps if kind == "train" else self.evaluations).append(line)
+        if self.path:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    @classmethod
+    def resume(cls, path: Path, length: int) -> History:
+        """What a file says up to a length in bytes; what was written later is cut off.
+
+        Raises:
+            ValueError: the file is shorter than that.
+        """
+        there = path.stat().st_size if path.is_file() else 0
+        if there < length:
+            raise ValueError(
+                f"{path} has {there} bytes, but {length} when the checkpoint was written. Put it "
+                f"back, or delete the checkpoints to begin anew"
+            )
+        history = cls(path)
+        if there == 0:
+            return history
+        os.truncate(path, length)
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            (history.steps if line["kind"] == "train" else history.evaluations).append(line)
+        return history
+
+    def flush(self) -> int:
+        """Wait until all lines are on the disk; the file's length in bytes."""
+        if self.path is None or not self.path.is_file():
+            return 0
+        with self.path.open("ab") as file:
+            os.fsync(file.fileno())
+            return file.tell()
+
+
+@dataclass(frozen=True)
+class Saving:
+    """How a training is saved on the way.
+
+    Attributes:
+        schedule: when a checkpoint is written, apart from the end and interruptions.
+        keep: how many checkpoints stay.
+        resume: go on from the newest one, if there is one.
+    """
+
+    schedule: Schedule = field(default_factory=lambda: Schedule(minutes=2))
+    keep: int = 3
+    resume: bool = False
+
+
+class Interrupted(Exception):
+    """A training was asked to stop, and did; the message says what was saved."""
+
+
+class Run:
+    """The files of one training: its metrics, its checkpoints, and that they fit together.
+
+    Args:
+        out_dir: receives ``metrics.jsonl`` and ``checkpoints``; made, if needed.
+        recipe: what must be the same when the run goes on (a word -> its value).
+        saving: when to save, and whether to go on.
+        say: called with what the user should know.
+    """
+
+    def __init__(
+        self, out_dir: Path, recipe: dict[str, str], saving: Saving, say: Callable[[str], None]
+    ):
+        out_dir.mkdir(parents=True, exist_ok=True)
+        self.out_dir = out_dir
+        self.recipe = recipe
+        self.saving = saving
+        self.say = say
+        self.folder = CheckpointFolder(out_dir / "checkpoints", saving.keep)
+        self.history = History()
+        self.finished = False
+        self._saved = Position()
+
+    @property
+    def evidence(self) -> Path:
+        """Where a batch goes whose losses are not finite; every process has its own."""
+        return self.out_dir / ("bad_batch" if world_size() == 1 else f"bad_batch_{rank()}")
+
+    def begin(self) -> Checkpoint | None:
+        """The checkpoint to go on from, the same in every process; None for a new run.
+
+        Raises:
+            ValueError: going on is asked for, but this is another run; or is not, and
+                would destroy one that can go on.
+        """
+        start = None
+        if rank() == 0:
+            start = self._go_on() if self.saving.resume else None
+            if start is None:
+                self._begin_anew()
+        step = same_everywhere(-1.0 if start is None else float(start.position.step))
+        if rank() > 0 and step >= 0:  # all processes see one folder
+            start = self.folder.load(int(step))
+        if start is not None:
+            self.finished, self._saved = start.finished, start.position
+        return start
+
+    def _go_on(self) -> Checkpoint | None:
+        start, problems = self.folder.newest()
+        for problem in problems:
+            self.say(f"{problem}. The one before it is used")
+        if start is None:
+            self.say(f"there is no checkpoint in {self.folder.path}: starting from the beginning")
+            return None
+        wrong = differences(start.recipe, self.recipe)
+        if wrong:
+            raise ValueError(
+                f"{self.out_dir} holds another run; --resume wants the same options. Different:\n  "
+                + "\n  ".join(wrong)
+                + "\nGive the same options, or begin anew in another folder (--out)"
+            )
+        self.history = History.resume(self.out_dir / "metrics.jsonl", start.metrics_bytes)
+        done = ", where it was finished" if start.finished else ""
+        self.say(f"going on after step {start.position.step}{done}")
+        return start
+
+    def _begin_anew(self) -> None:
+        old, _ = self.folder.newest()
+        if old is not None and not old.finished:
+            raise ValueError(
+                f"{self.out_dir} holds an unfinished run ({old.position.step} steps done): go on "
+                f"with --resume, or delete {self.folder.path} to begin anew"
+            )
+        for file in self.folder.files():
+            file.unlink()
+        self.history = History(self.out_dir / "metrics.jsonl")
+        self.history.path.unlink(missing_ok=True)
+
+    def is_due(self, step: Any) -> bool:
+        """Whether a checkpoint should be written after this `maskrcnn_edu.training.loop.Step`."""
+        return self.saving.schedule.is_due(self._saved, step.position)
+
+    def save(self, step: Any) -> None:
+        """Write a checkpoint of this `maskrcnn_edu.training.loop.Step`.
+
+        Raises:
+            ValueError: a weight is not finite.
+            OSError: it cannot be written.
+        """
+        checkpoint = capture(
+            step.model, step.optimizer, step.scaler, step.position,
+            recipe=self.recipe, metrics_bytes=self.history.flush(), finished=step.progress >= 1.0,
+        )  # fmt: skip
+        self.folder.save(checkpoint)
+        self._saved = step.position
+
+    def end(self, step: Any) -> None:
+        """After the last `Step` of training, whether the budget is used up or not."""
+        self.finished = step.progress >= 1.0
+        wanted = self.saving.schedule.is_on or not self.finished
+        if wanted and self._saved != step.position:
+            self.save(step)
+
+    def check_finished(self) -> None:
+        """Raises Interrupted if the budget is not used up."""
+        if self.finished:
+            return
+        if self._saved.step == 0:
+            raise Interrupted("stopped before the first step, so there is nothing to save")
+        raise Interrupted(f"stopped after step {self._saved.step}, saved in {self.folder.path}")

@@ -1,0 +1,1 @@
+"""Arrays to models and back: files, folders, published weights."""

@@ -1,0 +1,126 @@
+"""Weights on disk: folders of our own, and single files, PaddleDetection's among them.
+
+A folder holds everything a prediction needs: ``model.safetensors`` the weights,
+``config.yml`` the configuration they belong to, ``classes.json`` the names and the
+annotation file's ids of the classes. None of the three can run code when it is read, and
+neither can a ``.pdparams`` file (see `maskrcnn_edu.weights.pdparams`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from maskrcnn_edu.config.build import build_model
+from maskrcnn_edu.config.schema import load_config
+from maskrcnn_edu.config.yaml_files import Config
+from maskrcnn_edu.model.mask_rcnn import MaskRCNN
+from maskrcnn_edu.system.files import write_safely
+from maskrcnn_edu.weights.arrays import CLASSES, CONFIG, WEIGHTS, load_weights
+from maskrcnn_edu.weights.zoo import coco_classes, find_weights, official
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What the labels 0 .. C-1 mean.
+
+    Attributes:
+        names: C names.
+        category_ids: C ids, those of the annotation file.
+    """
+
+    names: list[str]
+    category_ids: list[int]
+
+
+def save_model(folder: str | Path, model: MaskRCNN, config: Config, classes: Classes) -> None:
+    """Write a model's folder; what was there before is replaced file by file."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()}
+    write_meaning(folder, config, classes)
+    write_safely(folder / WEIGHTS, lambda p: p.write_bytes(save(arrays)))
+
+
+def write_meaning(folder: Path, config: Config, classes: Classes) -> None:
+    """Write the configuration and the classes that weights belong to."""
+    write_safely(folder / CONFIG, lambda p: p.write_text(config.to_yaml(), encoding="utf-8"))
+    write_safely(folder / CLASSES, lambda p: p.write_text(json.dumps(asdict(classes), indent=1)))
+
+
+def load_model(
+    source: str | Path, config: Config | None = None, classes: Classes | None = None
+) -> tuple[MaskRCNN, Config, Classes]:
+    """Read a model that is ready to predict.
+
+    Args:
+        source: a folder that `save_model` wrote; or a ``.pdparams`` or ``.safetensors``
+            file, or the name of a published one.
+        config: the configuration of a file; a published one's is known.
+        classes: what a file's labels mean; COCO's classes if there are 80 of them, else
+            numbers.
+
+    Raises:
+        ValueError: something is missing, damaged, or does not fit; the message lists what.
+    """
+    path = find_weights(source)
+    if path.is_dir():
+        config, classes = _read_folder(path, config)
+    else:
+        config = config or _official_config(path)
+        classes = classes or default_classes(config.values.get("num_classes", 80))
+    model = build_model(config)
+    load_weights(model, path)
+    model.eval()
+    return model, config, classes
+
+
+def _read_folder(folder: Path, config: Config | None) -> tuple[Config, Classes]:
+    for name in (CONFIG, CLASSES, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ValueError(
+                f"{folder} has no {name}: give the folder that `maskrcnn-edu train --out` wrote"
+            )
+    if config is not None:
+        raise ValueError(f"{folder} has a configuration of its own; leave --config out")
+    content = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
+    return load_config(folder / CONFIG), Classes(**content)
+
+
+def _official_config(path: Path) -> Config:
+    """The configuration of a published file, known by its name."""
+    known = official(path)
+    if known is None or known.config is None:
+        raise ValueError(
+            f"{path}: which configuration do these weights belong to? Name it: --config NAME|FILE"
+        )
+    return load_config(known.config, known.changes)
+
+
+def default_classes(count: int) -> Classes:
+    """What labels mean when nobody says it: COCO's classes if there are 80."""
+    if count == 80:
+        return Classes(*coco_classes())
+    return Classes([f"class {i}" for i in range(count)], list(range(1, count + 1)))
+
+
+def read_classes(path: str | Path) -> Classes:
+    """Classes from a ``classes.json`` or from an annotation file in COCO format.
+
+    Raises:
+        ValueError: the file is neither.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "categories" in content:
+            rows = sorted((c["id"], c["name"]) for c in content["categories"])
+            return Classes([name for _, name in rows], [number for number, _ in rows])
+        return Classes(list(content["names"]), list(content["category_ids"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: neither a classes.json nor an annotation file with categories ({error!r})"
+        ) from error

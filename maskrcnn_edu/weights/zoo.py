@@ -1,0 +1,98 @@
+"""PaddleDetection's published weights: names, addresses, and the classes they know."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskrcnn_edu.system.download import fetch
+from maskrcnn_edu.system.suggest import nearest
+
+ADDRESS = "https://paddledet.bj.bcebos.com/models"
+
+
+@dataclass(frozen=True)
+class Official:
+    """One published file.
+
+    Attributes:
+        url: where it is.
+        config: the configuration of the whole model; None for a backbone alone.
+        changes: what differs from that configuration, as ``KEY=VALUE``.
+    """
+
+    url: str
+    config: str | None = None
+    changes: tuple[str, ...] = ()
+
+
+C4, FPN = "mask_rcnn_r50_1x_coco", "mask_rcnn_r50_fpn_1x_coco"
+OFFICIAL = {
+    "mask_rcnn_r50_1x_coco": Official(f"{ADDRESS}/mask_rcnn_r50_1x_coco.pdparams", C4),
+    "mask_rcnn_r50_2x_coco": Official(f"{ADDRESS}/mask_rcnn_r50_2x_coco.pdparams", C4),
+    "mask_rcnn_r50_fpn_1x_coco": Official(f"{ADDRESS}/mask_rcnn_r50_fpn_1x_coco.pdparams", FPN),
+    "mask_rcnn_r50_fpn_2x_coco": Official(f"{ADDRESS}/mask_rcnn_r50_fpn_2x_coco.pdparams", FPN),
+    "mask_rcnn_r101_fpn_1x_coco": Official(
+        f"{ADDRESS}/mask_rcnn_r101_fpn_1x_coco.pdparams", FPN, ("ResNet.depth=101",)
+    ),
+    "ResNet50_cos_pretrained": Official(f"{ADDRESS}/pretrained/ResNet50_cos_pretrained.pdparams"),
+    "ResNet101_pretrained": Official(f"{ADDRESS}/pretrained/ResNet101_pretrained.pdparams"),
+}
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: ``$MASKRCNN_EDU_CACHE``, or a folder of the user's cache."""
+    named = os.environ.get("MASKRCNN_EDU_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "maskrcnn_edu"
+
+
+def official(source: str | Path) -> Official | None:
+    """The published file that a name or a file's name stands for."""
+    return OFFICIAL.get(Path(source).name.removesuffix(".pdparams"))
+
+
+def find_weights(source: str | Path) -> Path:
+    """The file or folder of weights that is meant; published ones are fetched first.
+
+    Args:
+        source: a file or folder, the name of a published file (with or without
+            ``.pdparams``), or an ``http(s)://`` address.
+
+    Raises:
+        ValueError: there is no such file, and no published one of that name.
+        DownloadError: it could not be fetched; the message says where to put it.
+    """
+    text = str(source)
+    if Path(source).exists():
+        return Path(source)
+    if text.startswith(("http://", "https://")):
+        return fetch(text, cache_folder() / text.rsplit("/", 1)[-1])
+    if text.removesuffix(".pdparams") in OFFICIAL:
+        url = OFFICIAL[text.removesuffix(".pdparams")].url
+        return fetch(url, cache_folder() / url.rsplit("/", 1)[-1])
+    raise ValueError(
+        f"there are no weights at {text}: neither a file or folder, nor the name of a published "
+        f"file ({', '.join(OFFICIAL)}){nearest(text, OFFICIAL)}"
+    )
+
+
+COCO_NAMES = (
+    "person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant "
+    "stop_sign parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe "
+    "backpack umbrella handbag tie suitcase frisbee skis snowboard sports_ball kite baseball_bat "
+    "baseball_glove skateboard surfboard tennis_racket bottle wine_glass cup fork knife spoon "
+    "bowl banana apple sandwich orange broccoli carrot hot_dog pizza donut cake chair couch "
+    "potted_plant bed dining_table toilet tv laptop mouse remote keyboard cell_phone microwave "
+    "oven toaster sink refrigerator book clock vase scissors teddy_bear hair_drier toothbrush"
+)
+"""COCO's 80 classes, in the order of their labels."""
+
+COCO_UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+"""Ids between 1 and 90 that COCO's annotation files leave out."""
+
+
+def coco_classes() -> tuple[list[str], list[int]]:
+    """Names and category ids of COCO's 80 classes."""
+    names = [name.replace("_", " ") for name in COCO_NAMES.split()]
+    return names, [i for i in range(1, 91) if i not in COCO_UNUSED_IDS]

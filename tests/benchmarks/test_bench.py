@@ -1,0 +1,473 @@
+"""What the benchmark counts, adds up and writes; never how long anything takes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import paddle
+import pytest
+
+from benchmarks import channel, compare, growth, machine, measure, table
+from benchmarks.bare import networks, record_calls, run_bare
+from benchmarks.cli import main
+from benchmarks.scene import moved_copies, write_scenes
+from benchmarks.stopwatch import STAGES, Stopwatch, watched
+from benchmarks.weights import SPREAD
+from benchmarks.work import Case, case_config, own_size, prepare, read_weights, read_work
+from benchmarks.worker import Bench
+from maskrcnn_edu.config.schema import load_config
+from maskrcnn_edu.inference.onednn import can_compile
+from maskrcnn_edu.model.boxes import bbox_overlaps
+from maskrcnn_edu.model.mask_rcnn import stage
+
+SMALL = (
+    "ResNet.ch_in=8",
+    "ResNet.ch_out_list=[8,8,16,16]",
+    "FPN.out_channel=8",
+    "TwoFCHead.out_channel=16",
+    "MaskFeat.out_channel=8",
+    "RPNHead.train_proposal.post_nms_top_n=60",
+    "RPNHead.test_proposal.post_nms_top_n=40",
+    "BBoxAssigner.batch_size_per_im=32",
+    "BBoxPostProcess.nms.keep_top_k=10",
+)
+NETWORKS = {"backbone", "neck", "rpn_head", "bbox_head", "mask_head"}
+TRAINING = {"rpn_target_assign", "bbox_assigner", "mask_assigner", "losses", "backward"}
+
+
+def small(mode, batch=1):
+    return Case("shapes_fpn", 64, batch, mode, SMALL)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The prepared work of one case of each mode."""
+    made = {}
+    for mode, batch in (("train", 2), ("predict", 1)):
+        made[mode] = tmp_path_factory.mktemp(mode)
+        prepare(small(mode, batch), made[mode])
+    return made
+
+
+@pytest.fixture
+def bench(folders):
+    """Mode -> a model and its work; compiled networks are put back at the end."""
+    opened = []
+
+    def make(mode):
+        opened.append(Bench(read_work(folders[mode]), read_weights(folders[mode])))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.open.close()
+
+
+# ---- the stopwatch ---------------------------------------------------------------
+
+
+def test_a_stage_within_a_stage_stops_the_outer_one(monkeypatch):
+    times = iter([0.0, 1.0, 3.0, 7.0])
+    monkeypatch.setattr("benchmarks.stopwatch.now", lambda: next(times))
+    watch = Stopwatch()
+    with watch.stage("outer"), watch.stage("inner"):
+        pass
+    assert watch.seconds == {"outer": 1.0 + 4.0, "inner": 2.0}
+
+
+def test_the_model_is_as_before_after_it_was_watched(tiny_fpn):
+    extractor = tiny_fpn.bbox_head.roi_extractor
+    with watched(tiny_fpn, Stopwatch()):
+        assert "forward" in vars(extractor)
+    from maskrcnn_edu.model import mask_rcnn
+
+    assert mask_rcnn.stage is stage and "forward" not in vars(extractor)
+
+
+def test_a_step_that_fails_leaves_no_stopwatch_behind(tiny_fpn):
+    with pytest.raises(AttributeError), watched(tiny_fpn, Stopwatch()):
+        tiny_fpn(None)
+    assert "forward" not in vars(tiny_fpn.mask_head.roi_extractor)
+
+
+# ---- pictures, boxes and weights -------------------------------------------------
+
+
+def test_every_drawn_object_is_made_of_polygons(tmp_path):
+    dataset = write_scenes(tmp_path / "pictures", 64, 3, classes=4)
+    assert len(dataset) == 3 and dataset.num_classes == 4 and not dataset.problems
+    for sample in (dataset[i] for i in range(3)):
+        assert len(sample.gt.segms) >= 3
+        assert all(isinstance(s, list) for s in sample.gt.segms)
+
+
+def test_moved_boxes_overlap_their_objects_by_more_than_half():
+    boxes = np.array([[10, 10, 30, 50], [40, 5, 60, 15]], np.float32)
+    moved = moved_copies(boxes, 200, size=64)
+    overlaps = bbox_overlaps(paddle.to_tensor(moved), paddle.to_tensor(boxes)).numpy()
+    own = overlaps[np.arange(200), np.arange(200) % 2]
+    assert moved.shape == (200, 4) and own.min() > 0.65 and len(np.unique(moved, axis=0)) == 200
+
+
+@pytest.mark.parametrize("config", ["shapes_c4", "photos_fpn", "mask_rcnn_r50_fpn_1x_coco"])
+@pytest.mark.parametrize("mode", ["train", "predict"])
+def test_a_case_reads_pictures_of_its_size(config, mode):
+    made = case_config(Case(config, 96, 3, mode))
+    reader = made.values["TrainReader" if mode == "train" else "EvalReader"]
+    sizes = [s["Resize"]["target_size"] for s in reader["sample_transforms"] if "Resize" in s]
+    assert sizes == [96] and reader["batch_size"] == 3
+    assert not any("RandomResize" in step for step in reader["sample_transforms"])
+
+
+def test_a_configuration_has_a_size_of_its_own():
+    found = {name: own_size(load_config(name)) for name in ("shapes_fpn", "photos_fpn")}
+    assert found == {"shapes_fpn": 128, "photos_fpn": 256}
+    assert own_size(load_config("mask_rcnn_r50_1x_coco")) == 256  # its own 800 would take minutes
+
+
+def test_what_is_read_is_what_was_prepared(folders):
+    work = read_work(folders["train"])
+    assert work.case == small("train", 2)
+    assert work.batch.image.shape == [2, 3, 64, 64] and len(work.batch.gt) == 2
+    (read,) = work.loader.epoch(0)
+    assert (read.image == work.batch.image).all()
+    for mine, theirs in zip(read.gt, work.batch.gt):
+        assert (mine.boxes == theirs.boxes).all()
+        assert all((a == b).all() for s, t in zip(mine.segms, theirs.segms) for a, b in zip(s, t))
+
+
+def test_the_heads_answers_have_the_spread_that_was_asked_for(bench):
+    worker = bench("predict")
+    with paddle.no_grad():
+        rpn = worker.model.rpn_head(worker.model.features(worker.work.batch.image))
+        proposals = worker.model.rpn_head.propose(rpn, worker.work.batch)
+        feats = worker.model.features(worker.work.batch.image)
+        found = worker.model.bbox_head(
+            worker.model.bbox_head.roi_feature(feats, [p.boxes for p in proposals])
+        )
+    assert float(rpn.scores.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(rpn.scores.std()) == pytest.approx(SPREAD["score"], rel=1e-3)
+    assert float(found.scores.std()) == pytest.approx(SPREAD["class"], rel=0.1)
+
+
+# ---- a step ----------------------------------------------------------------------
+
+
+def test_a_training_step_has_all_its_rois_and_a_quarter_is_foreground(bench):
+    worker = bench("train")
+    worker.step()
+    facts = worker.facts()
+    assert (facts["rois"], facts["foreground"]) == (2 * 32, 2 * 8)
+    assert np.isfinite(facts["loss"])
+
+
+def test_a_prediction_finds_as_many_objects_as_it_may(bench):
+    worker = bench("predict")
+    worker.step()
+    assert worker.facts()["detections"] == 10
+
+
+def test_a_step_waits_for_a_slow_reader_and_for_no_other(bench, monkeypatch):
+    worker = bench("predict")
+    waited = worker.fed(2)["seconds"]
+    assert len(waited) == 2 and min(waited) >= 0
+    slowly = type(worker.work.loader.dataset).__getitem__
+
+    def read(dataset, row):
+        time.sleep(1.0)
+        return slowly(dataset, row)
+
+    monkeypatch.setattr(type(worker.work.loader.dataset), "__getitem__", read)
+    assert sum(worker.fed(1)["seconds"]) > 0.5 > sum(waited)
+
+
+def test_every_step_has_the_same_work(bench):
+    worker = bench("train")
+    before = {k: v.numpy() for k, v in worker.model.state_dict().items()}
+    worker.step()
+    for name, value in worker.model.state_dict().items():
+        assert (value.numpy() == before[name]).all(), name
+
+
+@pytest.mark.parametrize(
+    ("mode", "own"),
+    [
+        ("train", TRAINING | {"optimizer"}),
+        ("predict", {"bbox_post_process", "mask_post_process"}),
+    ],
+)
+def test_all_stages_are_there_and_add_up(bench, mode, own):
+    step = bench(mode).step()
+    assert set(step["stages"]) == NETWORKS | {"data", "proposals", "roi_align", "rest"} | own
+    assert set(step["stages"]) <= set(STAGES)
+    assert min(step["stages"].values()) > 0
+    assert sum(step["stages"].values()) == pytest.approx(step["seconds"])
+
+
+def test_the_floor_is_the_networks_and_nothing_else(bench):
+    worker = bench("train")
+    calls = record_calls(worker.model, worker.plain)
+    called = {id(call.network) for call in calls}
+    assert called == {id(network) for network in networks(worker.model)}
+    scores = worker.model.rpn_head.rpn_rois_score
+    assert sum(call.network is scores for call in calls) == 5  # once for each level
+    (head,) = (call for call in calls if call.network is worker.model.bbox_head.head)
+    assert head.inputs.shape == [2 * 32, 8, 7, 7]
+    weight = worker.model.backbone.parameters()[0]
+    assert run_bare(calls, backward=False) > 0 and weight.grad is None
+    assert run_bare(calls, backward=True) > 0 and weight.grad.any()
+
+
+def test_predicting_is_measured_compiled_where_that_is_possible(bench):
+    worker = bench("predict")
+    assert ("forward" in vars(worker.model.backbone)) == can_compile()
+    assert worker.bare()["seconds"] > 0
+
+
+def test_waits_and_pieces(bench):
+    worker = bench("train")
+    syncs = worker.syncs()
+    assert any(place.startswith("bbox/head.py") for place in syncs) and min(syncs.values()) >= 1
+    assert not any(place.startswith("bench/") for place in syncs)  # the look changes nothing
+    assert worker.paste()["seconds"] > 0 and worker.mask_targets()["seconds"] > 0
+
+
+def test_growth_puts_as_many_objects_as_asked_for(folders):
+    gt = growth.scattered(500, 128)
+    boxes = gt.boxes.numpy()
+    assert len(gt) == 500 and boxes.min() >= 0 and boxes.max() <= 128
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def test_growth_reports_every_stage_between_the_networks(monkeypatch):
+    seen = []
+
+    def fake(point):
+        seen.append(point)
+        return {"proposals": point.rois / 1000, "backbone": 1.0}
+
+    monkeypatch.setattr(growth, "_measure", fake)
+    (rois,) = [axis for axis in growth.AXES if axis.quantity == "rois"]
+    (grown,) = growth.measure_growth([rois], lambda text: None)
+    assert [p.rois for p in seen] == list(rois.values) and {p.size for p in seen} == {256}
+    assert grown.stages["proposals"] == [0.064, 0.128, 0.256, 0.512]
+    assert "backbone" not in grown.stages
+    (line,) = [x for x in growth.report([grown]).splitlines() if x.startswith("| proposals")]
+    assert line.endswith("| 64.0 ms | 128 ms | 256 ms | 512 ms | 8.0 | 8 |")
+
+
+# ---- processes -------------------------------------------------------------------
+
+ECHO = "import sys, json\nfor l in sys.stdin: print(json.dumps({'got': json.loads(l)}), flush=True)"
+
+
+def test_a_channel_carries_requests_and_ends_its_process():
+    with channel.Channel("echo", [sys.executable, "-c", ECHO], os.environ) as echo:
+        assert echo.ask("work", folder="x") == {"got": {"do": "work", "folder": "x"}}
+        assert echo.ask("more") == {"got": {"do": "more"}}
+    assert echo.process.poll() is not None
+
+
+def test_a_process_that_ends_is_quoted():
+    dying = "import sys; sys.exit('no module named ppdet')"
+    with (
+        channel.Channel("--peer py", [sys.executable, "-c", dying], os.environ) as dead,
+        pytest.raises(ValueError, match="--peer py ended at 'load': no module named ppdet"),
+    ):
+        dead.ask("load")
+
+
+def test_a_program_that_is_none_is_an_error(tmp_path):
+    with pytest.raises(OSError, match="cannot be started"):
+        channel.Channel("peer", [str(tmp_path)], os.environ)
+
+
+def test_another_process_begins_as_this_one_did():
+    """The package tells its own process about AMD processors; the peer's must not hear of it."""
+    say = (
+        "import os, maskrcnn_edu; from benchmarks.machine import plain_environment;"
+        "os.environ['MKL_DEBUG_CPU_TYPE'] = '5';"  # as the package does on an AMD processor
+        "print(sorted(plain_environment().items() & {('MKL_DEBUG_CPU_TYPE', '5')}),"
+        "plain_environment().get('OMP_NUM_THREADS'), plain_environment(3)['OMP_NUM_THREADS'])"
+    )
+    clean = {k: v for k, v in os.environ.items() if k not in machine.SET_BY_IMPORT}
+    chosen = {**clean, "MKL_DEBUG_CPU_TYPE": "5", "OMP_NUM_THREADS": "1"}
+    answers = [
+        subprocess.run([sys.executable, "-W", "ignore", "-c", say], env=env, text=True,
+                       capture_output=True, check=True).stdout.strip()
+        for env in (clean, chosen)
+    ]  # fmt: skip
+    kept = "[('MKL_DEBUG_CPU_TYPE', '5')] 1 3"
+    assert answers == ["[] None 3" if sys.platform == "linux" else answers[0], kept]
+
+
+def test_the_machine_says_what_it_is():
+    facts = machine.describe()
+    assert facts["paddle"] == paddle.__version__ and facts["cores"] >= 1 and facts["processor"]
+    peak = machine.peak_memory()["peak_memory"]
+    assert peak is None or 2**27 < peak < 2**36  # an imported Paddle takes 128 MB at least
+
+
+# ---- the peer --------------------------------------------------------------------
+
+FAKE_PEER = """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    answer = {"seconds": 1e6}
+    if request["do"] == "load":
+        assert request["config"]["architecture"] == "MaskRCNN", request
+        assert request["optimizer"]["kind"] == "AdamW" and request["device"] == "cpu"
+        work = json.load(open(request["folder"] + "/work.json"))
+        with open(sys.argv[1], "a") as log:
+            log.write(work["case"]["mode"] + "\\n")
+        answer = {}
+    if request["do"] == "facts":
+        answer = {"rois": 7, "peak_memory": 2 ** 40, "peak_gpu_memory": None, "threads": 1}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@pytest.fixture
+def fake_peer(tmp_path, monkeypatch):
+    """A peer that needs a million seconds for everything; answers the file it writes to."""
+    script = tmp_path / "fake_peer.py"
+    script.write_text(FAKE_PEER)
+    monkeypatch.setattr(compare, "PEER_WORKER", script)
+    monkeypatch.setattr(compare, "peer_changes", lambda name: SMALL)
+    log = tmp_path / "ppdet"
+    log.touch()
+    return log
+
+
+def test_both_sides_take_turns_and_every_pair_has_a_ratio(fake_peer, monkeypatch):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    monkeypatch.setattr(
+        compare, "plain_environment",
+        lambda threads: {**environment, "OMP_NUM_THREADS": str(threads or 2)},
+    )  # fmt: skip
+    peer = compare.Peer(sys.executable, str(fake_peer), pairs=2)
+    said = []
+    cases = [Case("shapes_fpn", 64, mode=mode) for mode in ("train", "predict")]
+    found = compare.compare_all(cases, peer, said.append)
+    assert fake_peer.read_text().split() == ["train", "predict"]
+    whats = [
+        (c.what, c.threads) for c in found if "memory" not in c.what
+    ]  # Windows does not say it
+    threads = [(2, 1), (1, 1)]  # ours, the peer's: each with its own, then both with the same
+    expected = ("train", "paste", "mask targets", "predict")
+    assert whats == [(what, both) for what in expected for both in threads]
+    for c in found:
+        assert len(c.ours) == len(c.peer) == (1 if "memory" in c.what else 2)
+        assert len(c.ratios) == len(c.ours) and min(c.ratios) > 1
+        assert c.ratios[0] == c.peer[0] / c.ours[0]
+    text = compare.report(found)
+    assert text.count("\n- shapes_fpn, 64 pixels, batch 1, train: ") == 1
+    assert "ours 32 rois, 8 foreground" in text and "peer 7 rois" in text
+    assert "on both sides with `--set ResNet.ch_in=8" in text
+    json.dumps([compare.as_json(c) for c in found])
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("shapes_fpn", True),
+        ("shapes_c4", True),
+        ("photos_fpn", True),
+        ("mask_rcnn_r50_fpn_1x_coco", False),
+        ("mask_rcnn_r50_1x_coco", False),
+    ],
+)
+def test_the_peer_gets_only_what_it_can_build(name, changed):
+    changes = compare.peer_changes(name)
+    assert bool(changes) == changed
+    config = load_config(name, changes)
+    theirs = compare.peer_config(config, on_gpu=False)
+    assert theirs["ResNet"]["depth"] >= 18 and theirs["ResNet"]["norm_type"] == "bn"
+    assert "ch_out_list" not in theirs["ResNet"] and "cls_agnostic" not in theirs["BBoxHead"]
+    assert not {"TrainReader", "LearningRate", "OptimizerBuilder"} & set(theirs)
+    json.dumps([theirs, compare.peer_optimizer(config)])
+
+
+def test_the_peer_s_worker_imports_nothing_of_ours():
+    text = compare.PEER_WORKER.read_text(encoding="utf-8")
+    assert "import maskrcnn_edu" not in text and "from maskrcnn_edu" not in text
+
+
+# ---- the command -----------------------------------------------------------------
+
+
+def test_the_command_measures_in_a_process_of_its_own(tmp_path, capsys):
+    file = tmp_path / "bench.json"
+    sets = [word for change in SMALL for word in ("--set", change)]
+    command = ["--config", "shapes_fpn", "--size", "64", "--mode", "predict"]
+    assert main([*command, "--repeat", "2", "--threads", "1", "--json", str(file), *sets]) == 0
+    out = capsys.readouterr()
+    content = json.loads(file.read_text(encoding="utf-8"))
+    (case,) = content["cases"]
+    assert content["machine"]["threads"] == 1 and case["case"]["size"] == 64
+    assert len(case["seconds"]) == len(case["bare"]) == 2 and min(case["bare"]) > 0
+    for number, total in enumerate(case["seconds"]):
+        parts = sum(times[number] for times in case["stages"].values())
+        assert parts == pytest.approx(total)
+    assert case["counts"]["detections"] == 10 and case["not_network"] < 1
+    assert "### shapes_fpn, 64 pixels, batch 1, predict" in out.out
+    assert all(f"| {STAGES[name]} |" in out.out for name in case["stages"])
+    assert "1 of 1" in out.err and "1 of 1" not in out.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--config", "shapes_fnp"], "there is no configuration 'shapes_fnp'"),
+        (["--size", "20"], "--size must be from 64 to 2048 pixels, got 20"),
+        (["--batch", "0"], "--batch must be at least 1 picture, got 0"),
+        (["--repeat", "0"], "--repeat must be at least 1, got 0"),
+        (["--threads", "-1"], "--threads must be at least 1, got -1"),
+        (["--pairs", "0"], "--pairs must be at least 1, got 0"),
+        (["--peer", "no/such/python"], "--peer no/such/python: there is no such program"),
+        (["--peer-code", "."], "--peer-code needs --peer"),
+        (["--peer", sys.executable, "--peer-code", "tests"], "there is no folder ppdet in it"),
+        (["--peer", sys.executable, "--growth"], "give one of them"),
+        (["--json", "no/such/folder/x.json"], "--json no/such/folder/x.json: there is no such"),
+        (["--set", "ResNet.dept=50"], "unknown key of ResNet"),
+    ],
+)
+def test_bad_input_is_one_line(options, words, capsys):
+    assert main([*options]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_an_environment_without_paddledet_is_told(capsys):
+    options = ["--config", "shapes_fpn", "--size", "64", "--pairs", "1", "--mode", "train"]
+    assert main(["--peer", sys.executable, *options]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("benchmarks: --peer") and error.endswith(
+        "ended at 'load': ModuleNotFoundError: No module named 'ppdet'" + compare.CURE
+    )
+
+
+def test_tables_and_times():
+    assert table.seconds(0.01234) == "12.3 ms" and table.seconds(2.0) == "2.00 s"
+    assert table.spread([0.003, 0.001, 0.002]) == "2.00 ms (1.00 ms..3.00 ms)"
+    assert table.megabytes(3 * 2**20) == "3 MB" and table.megabytes(None) == "unknown"
+    assert table.table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+
+
+def test_the_share_that_is_not_the_network():
+    found = measure.Measured(
+        small("train"), [4.0, 2.0, 3.0], {}, [1.5, 1.5, 9.0], [0.0], {}, {}, None, None
+    )
+    assert found.rest == pytest.approx(0.5)
+
+
+def test_the_share_of_the_stages_between_the_networks():
+    stages = {"data": [0.2, 0.1, 0.3], "proposals": [0.1] * 3, "backward": [2.0] * 3}
+    found = measure.Measured(
+        small("train"), [4.0, 2.0, 3.0], stages, [1.0], [0.0], {}, {}, None, None
+    )
+    assert found.between == pytest.approx(0.1)

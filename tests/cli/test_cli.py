@@ -1,0 +1,145 @@
+"""The command, from drawn data to pictures."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskrcnn_edu.cli.main import main
+
+TINY = ["--set", "ResNet.depth=10", "--set", "ResNet.ch_out_list=[8,8,16,16]"]
+
+
+def data_options(folder):
+    return [
+        *("--train-json", f"{folder}/annotations/instances_train.json"),
+        *("--train-images", f"{folder}/train"),
+        *("--val-json", f"{folder}/annotations/instances_val.json"),
+        *("--val-images", f"{folder}/val"),
+    ]
+
+
+def val_options(folder):
+    return ["--json", f"{folder}/annotations/instances_val.json", "--images", f"{folder}/val"]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    assert main(["data", "shapes", "--out", str(folder), "--train", "8", "--val", "5"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(shapes, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    options = ["--config", "shapes_fpn", "--steps", "4", "--processes", "1", "--out", str(out)]
+    assert main(["train", *options, *TINY, *data_options(shapes)]) == 0
+    return out
+
+
+def test_training_leaves_weights_metrics_and_curves(trained):
+    names = {p.name for p in trained.iterdir()}
+    assert names == {
+        "model.safetensors", "config.yml", "classes.json", "metrics.jsonl", "curves.png",
+        "checkpoints",
+    }  # fmt: skip
+    with Image.open(trained / "curves.png") as curves:
+        assert curves.size[0] > 500
+    assert json.loads((trained / "classes.json").read_text())["category_ids"][0] == 1
+
+
+def test_two_processes_train_together(shapes, tmp_path):
+    options = ["--config", "shapes_fpn", "--steps", "3", "--processes", "2", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "maskrcnn_edu", "train", *options, *TINY]
+    done = subprocess.run([*command, *data_options(shapes)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (line,) = (
+        json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines() if "train" in x
+    )
+    assert line["images"] == 3 * 4  # the whole batches, not one process's share
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_eval_writes_results_with_the_files_own_ids(trained, shapes, tmp_path, capsys):
+    arguments = ["eval", "--weights", str(trained), "--out", str(tmp_path)]
+    assert main([*arguments, *val_options(shapes)]) == 0
+    printed = capsys.readouterr().out
+    assert "Average Precision" in printed and "mask AP " in printed
+    truth = json.loads((shapes / "annotations/instances_val.json").read_text())
+    image_ids = {image["id"] for image in truth["images"]}
+    category_ids = {category["id"] for category in truth["categories"]}
+    boxes = json.loads((tmp_path / "bbox.json").read_text())
+    masks = json.loads((tmp_path / "segm.json").read_text())
+    assert len(boxes) == len(masks)
+    assert {r["image_id"] for r in boxes} <= image_ids
+    assert {r["category_id"] for r in boxes} <= category_ids
+    assert "segmentation" not in str(boxes) and all("bbox" not in r for r in masks)
+
+
+def test_eval_counts_images_without_detections(trained, shapes, tmp_path):
+    """A model that finds nothing has AP 0, not an error."""
+    config = (trained / "config.yml").read_text()
+    silent = tmp_path / "silent"
+    silent.mkdir()
+    for file in (path for path in trained.iterdir() if path.is_file()):
+        (silent / file.name).write_bytes(file.read_bytes())
+    assert "score_threshold: 0.05" in config
+    (silent / "config.yml").write_text(
+        config.replace("score_threshold: 0.05", "score_threshold: 1.0")
+    )
+    out = tmp_path / "eval"
+    assert main(["eval", "--weights", str(silent), *val_options(shapes), "--out", str(out)]) == 0
+    assert json.loads((out / "bbox.json").read_text()) == []
+    assert json.loads((out / "ap.json").read_text())["segm"]["AP"] == 0.0
+
+
+def test_predict_draws_photos_of_any_kind(trained, shapes, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    grey = np.arange(60 * 40, dtype=np.uint8).reshape(40, 60)
+    Image.fromarray(grey).save(photos / "grey.png")
+    Image.fromarray(grey).convert("CMYK").save(photos / "print.jpg")
+    Image.fromarray(grey).convert("RGBA").save(photos / "alpha.png")
+    out = tmp_path / "out"
+    arguments = ["predict", "--weights", str(trained), "--out", str(out), str(photos)]
+    assert main([*arguments, "--min-score", "0.0"]) == 0
+    assert {p.name for p in out.glob("*.png")} == {
+        "grey_found.png", "print_found.png", "alpha_found.png",
+    }  # fmt: skip
+    for result in json.loads((out / "results.json").read_text()):
+        x, y, w, h = result["bbox"]
+        assert 0 <= x and 0 <= y and x + w <= 60.01 and y + h <= 40.01
+        assert result["segmentation"]["size"] == [40, 60]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict", "--weights", "nowhere", "--out", "x", "nothing.png"], "nothing.png"),
+        (["eval", "--weights", "nowhere", "--json", "no.json", "--images", "x", "--out", "x"],
+         "there are no weights at nowhere"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line_without_traceback(arguments, words, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_an_unknown_configuration_key_is_named(shapes, tmp_path, capsys):
+    arguments = ["train", "--config", "shapes_fpn", "--out", str(tmp_path), "--steps", "1"]
+    wrong = ["--set", "BBoxAssigner.batch_size=3"]
+    assert main([*arguments, *wrong, *data_options(shapes)]) == 2
+    error = capsys.readouterr().err
+    assert "BBoxAssigner.batch_size" in error and "batch_size_per_im" in error
+
+
+def test_help_shows_how_to_begin(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    assert "maskrcnn-edu train --config shapes_fpn" in capsys.readouterr().out

@@ -1,0 +1,313 @@
+"""Labels of other tools, written by hand, become a dataset that has no problems."""
+
+import base64
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskrcnn_edu.cli.main import main
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.importers.labelme import read_labelme
+from maskrcnn_edu.data.importers.via import read_via
+from maskrcnn_edu.data.importers.write_coco import Labelled, ellipse, split, whole_folder
+
+
+def photo(path, size=(20, 16)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (9, 99, 9)).save(path)
+    return path
+
+
+def imported(kind, folder, out, *options):
+    """Import; the exit code, and both datasets, which must have no problems."""
+    code = main(["data", "import", kind, str(folder), "--out", str(out), *options])
+    sets = []
+    for part in ("train", "val"):
+        file = out / "annotations" / f"instances_{part}.json"
+        if json.loads(file.read_text())["images"]:
+            assert main(["data", "check", str(file), "--images", str(out / part)]) == 0
+            sets.append(CocoDataset(file, out / part))
+    return code, sets
+
+
+def boxes(dataset, i=0):
+    return dataset[i].gt.boxes.round(1).tolist()
+
+
+# ---- LabelMe ---------------------------------------------------------------------
+
+
+def shape(label="cat", kind="polygon", points=((1, 1), (5, 1), (5, 4)), **more):
+    return {"label": label, "shape_type": kind, "points": list(map(list, points))} | more
+
+
+def labelme(folder, name, *shapes, **changes):
+    content = {"version": "5.5.0", "shapes": list(shapes), "imagePath": f"{name}.png"}
+    content |= {"imageData": None, "imageHeight": 16, "imageWidth": 20} | changes
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def test_labelme_shapes(tmp_path):
+    folder = tmp_path / "in"
+    photo(folder / "a.png")
+    labelme(
+        folder,
+        "a",
+        shape(),
+        shape("dog", "rectangle", [(10, 8), (2, 4)]),
+        shape("dog", "circle", [(10, 8), (10, 12)]),
+        shape("cat", points=[(0, 0), (2, 0), (2, 2)], group_id=3),
+        shape("cat", points=[(9, 9), (12, 9), (12, 12)], group_id=3),
+    )
+    code, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0")
+    assert code == 0 and data.class_names == ["cat", "dog"]
+    assert boxes(data) == [[1, 1, 5, 4], [2, 4, 10, 8], [6, 4, 14, 12], [0, 0, 12, 12]]
+    assert data[0].gt.labels.tolist() == [0, 1, 1, 0]
+    assert len(data[0].gt.segms[3]) == 2  # one object in two parts
+    assert data[0].image is None and data.file_name(0) == "a.png"
+
+
+def test_labelme_uses_the_embedded_photo_if_there_is_no_other(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    stored = io.BytesIO()
+    Image.new("RGB", (20, 16)).save(stored, "PNG")
+    labelme(folder, "a", shape(), imageData=base64.b64encode(stored.getvalue()).decode())
+    _, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0")
+    assert data.photo_problem(0) is None
+
+
+def test_labelme_finds_a_photo_whose_path_was_of_another_machine(tmp_path):
+    photo(tmp_path / "a.png")
+    labelme(tmp_path, "a", shape(), imagePath="..\\photos\\a.png")
+    (made,), problems = read_labelme(tmp_path)
+    assert made.photo == tmp_path / "a.png" and problems == []
+
+
+def test_broken_labelme_files_are_reported_and_the_rest_is_used(tmp_path, capsys):
+    folder = tmp_path / "in"
+    for name in "abcdef":
+        photo(folder / f"{name}.png")
+    labelme(folder, "a", shape(), shape(""), shape(kind="line"), shape(points=[(1, 1)]))
+    labelme(folder, "b", shape(points=[(1, 1), (5, math.nan), (5, 4)]))
+    labelme(folder, "c", imageHeight=99)
+    labelme(folder, "d", shape(), imagePath="gone.png")
+    labelme(folder, "e", shape(), imagePath="a.png")
+    (folder / "f.json").write_text("{")
+    (folder / "g.json").write_text("[]")
+    code, sets = imported("labelme", folder, tmp_path / "out", "--val-share", "0")
+    assert code == 1
+    assert sum(len(data[i].gt) for data in sets for i in range(len(data))) == 1
+    printed = capsys.readouterr().out
+    for words in ("shape 2", "its label is ''", "a line of 3", "polygon part", "is no number",
+                  "99", "gone.png", "annotated by a.json", "not JSON", "LabelMe's format",
+                  "things left out"):  # fmt: skip
+        assert words in " ".join(printed.split()), words
+
+
+# ---- VIA -------------------------------------------------------------------------
+
+
+def region(shape_attributes, **attributes):
+    return {"shape_attributes": shape_attributes, "region_attributes": attributes}
+
+
+VIA_SHAPES = [
+    region({"name": "polygon", "all_points_x": [1, 5, 5], "all_points_y": [1, 1, 4]}, kind="cat"),
+    region({"name": "rect", "x": 2, "y": 4, "width": 8, "height": 4}, kind="dog"),
+    region({"name": "circle", "cx": 10, "cy": 8, "r": 4}, kind="dog"),
+    region({"name": "ellipse", "cx": 10, "cy": 8, "rx": 6, "ry": 2, "theta": math.pi / 2},
+           kind={"cat": True, "dog": False}),
+]  # fmt: skip
+VIA_BOXES = [[1, 1, 5, 4], [2, 4, 10, 8], [6, 4, 14, 12], [8, 2, 12, 14]]
+
+
+def via(folder, *regions, project=True, name="a.png"):
+    entries = {f"{name}123": {"filename": name, "size": 123, "regions": list(regions)}}
+    content = {"_via_settings": {}, "_via_img_metadata": entries} if project else entries
+    (folder / "via.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("project", [True, False])
+def test_via_shapes(tmp_path, project):
+    folder = tmp_path / "in"
+    photo(folder / "a.png")
+    via(folder, *VIA_SHAPES, project=project)
+    code, (data,) = imported("via", folder, tmp_path / "out", "--val-share", "0")
+    assert code == 0 and data.class_names == ["cat", "dog"]
+    assert boxes(data) == VIA_BOXES and data[0].gt.labels.tolist() == [0, 1, 1, 0]
+
+
+def test_via_without_classes_needs_a_name(tmp_path):
+    photo(tmp_path / "a.png")
+    via(tmp_path, region(VIA_SHAPES[1]["shape_attributes"]))
+    (made,), (problem,) = read_via(tmp_path)
+    assert made.marks == [] and "--class-name" in problem.cure
+    (made,), problems = read_via(tmp_path, "balloon")
+    assert made.marks[0][0] == "balloon" and problems == []
+
+
+def test_via_broken_entries_are_reported(tmp_path):
+    photo(tmp_path / "a.png")
+    via(
+        tmp_path,
+        region({"name": "point"}, kind="x"),
+        region({"name": "rect", "x": "2"}, kind="x"),
+        {},
+        None,
+        region({"name": "circle", "cx": 1, "cy": 1, "r": -1}, kind="x"),
+        VIA_SHAPES[0],
+    )
+    (tmp_path / "other.json").write_text("{}")
+    (made,), problems = read_via(tmp_path)
+    assert len(made.marks) == 1 and len(problems) == 6
+    assert problems[0].image == "other.json"
+    assert [p.annotation for p in problems[1:]] == [f"region {i}" for i in range(1, 6)]
+
+
+# ---- index masks -----------------------------------------------------------------
+
+
+def mask_file(path, values, palette=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.array(values))
+    if palette:
+        image.putpalette(np.random.default_rng(0).integers(0, 255, 768).astype(np.uint8).tobytes())
+    image.save(path)
+
+
+def two_objects(dtype=np.uint8):
+    values = np.zeros((16, 20), dtype)
+    values[2:6, 3:8], values[8:12, 10:15], values[12, 10:15] = 1, 2, 255
+    return values
+
+
+def test_masks_of_one_class(tmp_path):
+    folder = tmp_path / "in"
+    for name in "ab":
+        photo(folder / "images" / f"{name}.png")
+    mask_file(folder / "masks" / "a.png", two_objects())
+    mask_file(folder / "masks" / "b_mask.png", two_objects(np.uint16))
+    options = ("--class-name", "cell", "--val-share", "0")
+    code, (data,) = imported("masks", folder, tmp_path / "out", *options)
+    assert code == 0 and data.class_names == ["cell"]
+    assert boxes(data) == [[3, 2, 8, 6], [10, 8, 15, 12]]
+    assert len(data[1].gt) == 3  # 255 is an object's number where numbers have 16 bits
+
+
+def test_masks_in_folders_of_classes(tmp_path):
+    folder = tmp_path / "in"
+    photo(folder / "images" / "a.jpg")
+    mask_file(folder / "masks" / "cat" / "a.png", two_objects())
+    mask_file(folder / "masks" / "dog" / "a.png", np.eye(16, 20, dtype=np.uint8), palette=True)
+    _, (data,) = imported("masks", folder, tmp_path / "out", "--val-share", "0")
+    assert data.class_names == ["cat", "dog"] and data[0].gt.labels.tolist() == [0, 0, 1]
+
+
+def test_pascal_voc(tmp_path):
+    folder = tmp_path / "in"
+    for name in ("2007_1.jpg", "2007_2.jpg"):
+        photo(folder / "JPEGImages" / name)
+    classes = np.where(two_objects() == 1, 15, np.where(two_objects() == 2, 8, 0)).astype(np.uint8)
+    mask_file(folder / "SegmentationObject" / "2007_1.png", two_objects(), palette=True)
+    mask_file(folder / "SegmentationClass" / "2007_1.png", classes, palette=True)
+    code, (data,) = imported("masks", folder, tmp_path / "out", "--val-share", "0")
+    assert code == 0 and data.num_classes == 20 and len(data) == 1
+    assert [data.class_names[i] for i in data[0].gt.labels] == ["person", "cat"]
+    assert boxes(data) == [[3, 2, 8, 6], [10, 8, 15, 12]]
+
+
+def test_broken_masks_are_reported(tmp_path, capsys):
+    folder = tmp_path / "in"
+    for name in "abcdef":
+        photo(folder / "images" / f"{name}.png")
+    mask_file(folder / "masks" / "a.png", two_objects())
+    mask_file(folder / "masks" / "b.png", two_objects() // 2 * 2)  # 0, 2 and 254
+    mask_file(folder / "masks" / "c.png", np.where(two_objects() > 0, 255, 0).astype(np.uint8))
+    mask_file(folder / "masks" / "d.png", np.zeros((16, 20, 3), np.uint8))
+    mask_file(folder / "masks" / "e.png", np.ones((5, 5), np.uint8))
+    mask_file(folder / "masks" / "z.png", two_objects())
+    (folder / "masks" / "f.png").write_bytes(b"nothing")
+    options = ("--class-name", "cell", "--val-share", "0")
+    code, (data,) = imported("masks", folder, tmp_path / "out", *options)
+    assert code == 1 and [len(data[i].gt) for i in range(len(data))] == [2, 2]
+    printed = " ".join(capsys.readouterr().out.split())
+    for words in ("255 belongs", "colours (RGB)", "says 5 and 5", "no photo of this",
+                  "cannot be read as an image"):  # fmt: skip
+        assert words in printed, words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["labelme", "nowhere"], "nowhere: there is no such folder"),
+        (["labelme", "."], "no .json file here"),
+        (["via", "."], "no .json file here"),
+        (["masks", "."], "put the photos there"),
+    ],
+)
+def test_a_folder_with_nothing_in_it(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "import", *arguments, "--out", "made"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("maskrcnn-edu: ") and words in error and error.count("\n") == 1
+    assert not (tmp_path / "made").exists()
+
+
+# ---- writing ---------------------------------------------------------------------
+
+
+def test_photos_can_be_linked_and_names_do_not_collide(tmp_path):
+    folder = tmp_path / "in"
+    for name in ("x/a.png", "y/a.png"):
+        photo(folder / name)
+        labelme(folder / name[0], "a", shape())
+    photo(tmp_path / "a.png")
+    labelme(folder, "far", shape(), imagePath="../a.png")
+    code, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0", "--link")
+    assert code == 0 and sorted(map(data.file_name, range(3))) == ["a.png", "x/a.png", "y/a.png"]
+    assert data.image_path(0).is_symlink()
+
+
+def test_an_import_that_fails_leaves_nothing(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "in"
+    photo(folder / "a.png")
+    labelme(folder, "a", shape())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    assert main(["data", "import", "labelme", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert {p.name for p in tmp_path.iterdir()} == {"in"}
+
+
+def test_what_is_there_is_not_overwritten(tmp_path):
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(ValueError, match="is there already"), whole_folder(tmp_path):
+        pass
+    assert (tmp_path / "mine").read_text() == "x"
+
+
+def test_the_split_is_by_seed_and_loses_nothing(tmp_path):
+    everything = [Labelled(tmp_path / str(i), str(i), []) for i in range(10)]
+    made = split(everything, 0.2, seed=0)
+    assert len(made["val"]) == 2 and len(made["train"]) == 8
+    assert {e.name for part in made.values() for e in part} == {str(i) for i in range(10)}
+    assert made == split(everything, 0.2, seed=0) != split(everything, 0.2, seed=1)
+    assert len(split(everything[:2], 0.01, 0)["val"]) == 1
+    assert split(everything, 0, 0)["val"] == []
+    with pytest.raises(ValueError, match="--val-share"):
+        split(everything, 1.0, 0)
+
+
+def test_an_ellipse_is_never_far_from_its_polygon():
+    for radius in (1, 7, 300):
+        points = np.array(ellipse(0, 0, radius, radius)).reshape(-1, 2)
+        middles = (points + np.roll(points, 1, axis=0)) / 2
+        assert radius - np.hypot(*middles.T).min() < 0.3

@@ -1,0 +1,459 @@
+"""Photos of every kind, whole and broken, through a tiny model."""
+
+import errno
+import io
+import json
+import os
+import struct
+import tempfile
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+from pycocotools import mask as rle
+
+from maskrcnn_edu.cli.main import main
+from maskrcnn_edu.config.schema import parse_config
+from maskrcnn_edu.data.image_file import count_frames, read_image
+from maskrcnn_edu.inference import predict
+from maskrcnn_edu.inference.overlay import Overlay
+from maskrcnn_edu.inference.predict import (
+    find_objects,
+    find_photos,
+    overlay_names,
+    predict_image,
+    predict_photos,
+)
+from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
+from maskrcnn_edu.structures import BitMask, Detections
+from maskrcnn_edu.weights.folder import Classes, save_model
+
+READER = """
+EvalReader:
+  sample_transforms:
+  - Decode: {}
+  - Resize: {target_size: 64, keep_ratio: true}
+  - NormalizeImage: {}
+  - Permute: {}
+  batch_transforms:
+  - PadBatch: {pad_to_stride: 32}
+"""
+THREE = Classes(["cat", "dog", "emu"], [1, 5, 9])
+
+
+@pytest.fixture(scope="module")
+def tiny(build_tiny, tiny_text):
+    """A model in prediction mode and its configuration."""
+    model = build_tiny(tiny_text["fpn"])
+    model.eval()
+    return model, parse_config(tiny_text["fpn"] + READER)
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    """The same as a folder, for the command."""
+    save_model(tmp_path / "run", *tiny, THREE)
+    return tmp_path / "run"
+
+
+def noise(height=30, width=40, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def save(path, height=30, width=40, seed=0):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(noise(height, width, seed)).save(path)
+    return path
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+# ---- one photo -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["fpn", "c4"])
+@pytest.mark.parametrize(
+    ("height", "width"), [(30, 40), (1, 1), (1, 300), (300, 1), (2, 12000), (200, 150)]
+)
+def test_masks_pasted_one_by_one_are_the_same(build_tiny, tiny_text, kind, height, width):
+    model, image = build_tiny(tiny_text[kind]), noise(height, width)
+    model.eval()
+    config = parse_config(tiny_text[kind] + READER)
+    together = predict_image(model, config, image).detections[0]
+    answer = find_objects(model, config, image)
+    found, parts = answer.detections, list(answer.masks(model))
+    assert len(parts) == len(found) == len(together) and answer.size == (height, width)
+    for name in ("boxes", "labels", "scores", "roi_index"):
+        np.testing.assert_array_equal(getattr(found, name).numpy(), getattr(together, name).numpy())
+    for whole, part in zip(together.masks.numpy(), parts):
+        np.testing.assert_array_equal(in_whole_image(part, height, width), whole)
+
+
+def in_whole_image(part, height, width):
+    whole = np.zeros([height, width], np.uint8)
+    x1, y1, x2, y2 = part.box.astype(int)
+    whole[y1:y2, x1:x2] = part.pixels
+    return whole
+
+
+def test_a_photo_takes_the_memory_of_its_objects(tiny, tmp_path, monkeypatch):
+    model, config = tiny
+    parts, whole = [], []
+    cut_out, paste = MaskPostProcess._within_box, MaskPostProcess.__call__
+
+    def spy(*args):
+        parts.append(cut_out(*args))
+        return parts[-1]
+
+    def spy_whole(self, masks, boxes, height, width):
+        whole.append(height * width)
+        return paste(self, masks[:0], boxes[:0], height, width)
+
+    monkeypatch.setattr(MaskPostProcess, "_within_box", spy)
+    monkeypatch.setattr(MaskPostProcess, "__call__", spy_whole)
+    results = predict_photos(model, config, THREE, [save(tmp_path / "a.png", 300, 200)], tmp_path)
+    assert whole == [1] and len(results) == len(parts) > 1
+    assert min(part.pixels.size for part in parts) < 300 * 200 / 2
+
+
+def one_detection(box, score=0.9):
+    values = np.float32([box]), np.int64([0]), np.float32([score]), np.int64([0])
+    return Detections(*map(paddle.to_tensor, values))
+
+
+def test_an_overlay_shows_a_huge_photo_small_and_its_masks_where_they_were():
+    overlay = Overlay(noise(4000, 100))
+    # a ring whose hole is at the left
+    pixels = np.ones([2000, 40], np.uint8)
+    pixels[500:1000, :20] = 0
+    mask = BitMask(pixels, np.float32([20, 1000, 60, 3000]))
+    overlay.add(one_detection([20, 1000, 60, 3000]), 0, mask)
+    expected = np.zeros((2000, 50), bool)
+    expected[500:1500, 10:30] = True
+    expected[750:1000, 10:20] = False
+    assert overlay.image.shape == (2000, 50, 3)
+    np.testing.assert_array_equal(overlay.shown[0].masks[0], expected)
+    np.testing.assert_allclose(overlay.shown[0].boxes, [[10, 500, 30, 1500]])
+
+
+def test_an_overlay_leaves_small_photos_and_uncertain_objects_alone():
+    image = noise()
+    mask = BitMask(np.ones([30, 40], np.uint8), np.float32([0, 0, 40, 30]))
+    overlay = Overlay(image, min_score=0.5)
+    assert overlay.image is image
+    for score in (0.4, 0.5, 0.6):
+        overlay.add(one_detection([0, 0, 40, 30], score), 0, mask)
+    assert [each.scores.item() for each in overlay.shown] == pytest.approx([0.5, 0.6])
+    texts = [text.get_text() for text in overlay.draw(["cat"]).axes[0].texts]
+    assert texts == ["cat 0.50", "cat 0.60"]
+    assert not Overlay(image).draw(["cat"]).axes[0].texts
+
+
+# ---- kinds of files --------------------------------------------------------------
+
+
+def sixteen_bit_rgb(path, values):
+    """A PNG of [h, w, 3] uint16, which Pillow reads but cannot write."""
+
+    def chunk(name, content):
+        check = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + check
+
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def test_sixteen_bit_colours_keep_their_upper_byte(tmp_path):
+    eight = noise(3, 2)
+    sixteen_bit_rgb(tmp_path / "deep.png", eight.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), eight)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0.0, 0.5, 1.0], [0, 127, 255]), ([0.0, 1.5, 300.0], [0, 1, 255]),
+     ([np.nan, np.inf, 7.0], [0, 255, 7]), ([-1.0, 0.0, 0.2], [0, 0, 51])],
+)  # fmt: skip
+def test_floating_point_is_0_to_1_or_0_to_255(tmp_path, values, expected):
+    Image.fromarray(np.float32([values])).save(tmp_path / "float.tif")
+    assert read_image(tmp_path / "float.tif")[0, :, 0].tolist() == expected
+
+
+def test_the_first_frame_counts(tmp_path):
+    first, *others = (Image.fromarray(noise(seed=i)) for i in range(3))
+    first.save(tmp_path / "pages.tif", save_all=True, append_images=others)
+    first.convert("L").save(tmp_path / "a.gif", save_all=True, append_images=others)
+    first.save(tmp_path / "a.jpg")
+    assert [count_frames(tmp_path / n) for n in ("pages.tif", "a.gif", "a.jpg")] == [3, 3, 1]
+    np.testing.assert_array_equal(read_image(tmp_path / "pages.tif"), noise())
+
+
+def test_a_broken_note_about_the_orientation_says_nothing(tmp_path):
+    Image.fromarray(noise()).save(tmp_path / "a.jpg", exif=b"Exif\0\0broken")
+    assert read_image(tmp_path / "a.jpg").shape == (30, 40, 3)
+
+
+def broken_photos(folder):
+    """Writes files that are no photos -> {name: what is said about it}."""
+    png = save(folder / "whole.png").read_bytes()
+    (folder / "half.png").write_bytes(png[: len(png) // 2])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("no image")
+    (folder / "folder.jpg").mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    (folder / "nowhere.jpg").symlink_to("gone.jpg")
+    head = struct.pack(">IIBBBBB", 20000, 20000, 8, 0, 0, 0, 0)
+    bomb = b"\0\0\0\x0dIHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
+    (folder / "bomb.png").write_bytes(png[:8] + bomb + png[33:])
+    return {
+        "half.png": "truncated", "empty.jpg": "empty", "text.jpg": "not a kind of image",
+        "folder.jpg": "it is a folder", "pipe.jpg": "it is not a file",
+        "loop.jpg": "symbolic links", "nowhere.jpg": "no such image",
+        "bomb.png": "178 million pixels",
+    }  # fmt: skip
+
+
+def test_every_file_that_is_no_photo_is_told_in_one_line(tmp_path):
+    for name, words in broken_photos(tmp_path / "photos").items():
+        with pytest.raises(OSError) as problem:
+            read_image(tmp_path / "photos" / name)
+        text = str(problem.value)
+        assert text.startswith(str(tmp_path / "photos" / name)) and words in text
+        assert "\n" not in text
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    photo = save(tmp_path / "secret.png")
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(OSError, match="secret.png: cannot be read.*permission denied"):
+        read_image(photo)
+
+
+# ---- many photos -----------------------------------------------------------------
+
+
+def test_photos_are_found_by_ending(tmp_path):
+    for name in ("b.JPG", "a.png", "c.gif"):
+        save(tmp_path / name)
+    for name in (".hidden.png", "notes.txt"):
+        (tmp_path / name).write_text("no photo")
+    assert [p.name for p in find_photos([tmp_path])] == ["a.png", "b.JPG", "c.gif"]
+    assert find_photos([tmp_path / "notes.txt"]) == [tmp_path / "notes.txt"]  # as you wish
+    (tmp_path / "none").mkdir()
+    for wrong in ("none", "gone.png"):
+        with pytest.raises(ValueError, match=wrong):
+            find_photos([tmp_path / wrong])
+
+
+def test_no_overlay_overwrites_another_or_a_photo():
+    def names(*photos, out="out"):
+        return overlay_names([Path(p) for p in photos], Path(out))
+
+    assert names("a/x.jpg", "b/x.jpg", "x.png", "X.tif", "x_2.jpg") == [
+        "x_found.png", "x_2_found.png", "x_3_found.png", "X_4_found.png", "x_2_2_found.png",
+    ]  # fmt: skip
+    assert names("a/x.jpg", "a/x_found.png", out="a") == ["x_2_found.png", "x_found_found.png"]
+    long = names(f"{'é' * 120}.jpg", f"{'é' * 120}.png")
+    assert len(set(long)) == 2 and max(len(os.fsencode(n)) for n in long) < 256
+
+
+def test_the_rest_of_the_folder_goes_on(tiny, tmp_path):
+    model, config = tiny
+    broken = broken_photos(tmp_path / "photos")
+    save(tmp_path / "photos/zebra é 斑马.png", 20, 50)
+    problems = {}
+    photos = find_photos([tmp_path / "photos"])
+    results = predict_photos(
+        model, config, THREE, photos, tmp_path / "out",
+        on_problem=lambda photo, problem: problems.update({photo.name: str(problem)}),
+    )  # fmt: skip
+    assert set(problems) == set(broken)
+    records = {r["file_name"]: r for r in read(tmp_path / "out", "photos.json")}
+    assert [r["image_id"] for r in records.values()] == list(range(len(photos)))
+    assert all(records[name]["problem"] == problems[name] for name in broken)
+    whole, zebra = records["whole.png"], records["zebra é 斑马.png"]
+    assert (whole["height"], whole["width"], whole["problem"]) == (30, 40, None)
+    assert (zebra["height"], zebra["width"]) == (20, 50)
+    assert whole["found"] + zebra["found"] == len(results) > 0
+    assert read(tmp_path / "out", "results.json") == results
+    assert {r["image_id"] for r in results} == {whole["image_id"], zebra["image_id"]}
+    for record in (whole, zebra):
+        with Image.open(tmp_path / "out" / record["overlay"]) as overlay:
+            assert min(overlay.size) == 600
+
+
+def test_in_a_notebook_a_problem_is_a_warning(tiny, tmp_path):
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.warns(UserWarning, match="text.jpg: cannot be read as an image"):
+        assert predict_photos(*tiny, THREE, [tmp_path / "text.jpg"], tmp_path) == []
+
+
+def test_an_interruption_loses_nothing_that_was_found(tiny, tmp_path):
+    photos = [save(tmp_path / f"{i}.png", seed=i) for i in range(3)]
+
+    def stop(photo, found):
+        if photo.name == "1.png":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_photos(*tiny, THREE, photos, tmp_path / "out", on_photo=stop)
+    whole = predict_photos(*tiny, THREE, photos[:2], tmp_path / "whole")
+    assert read(tmp_path / "out", "results.json") == whole
+    assert read(tmp_path / "out", "photos.json")[:2] == read(tmp_path / "whole", "photos.json")
+    assert "ended before" in read(tmp_path / "out", "photos.json")[2]["problem"]
+
+
+def test_a_full_disk_names_the_file_and_loses_nothing(tiny, tmp_path, monkeypatch):
+    photos = [save(tmp_path / f"{i}.png", seed=i) for i in range(2)]
+    real = Figure.savefig
+
+    def full(figure, path, **options):
+        if path.name.startswith("1_found.png"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*1_found.png"):
+        predict_photos(*tiny, THREE, photos, tmp_path / "out")
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {"0_found.png", "results.json", "photos.json"}
+    assert {r["image_id"] for r in read(tmp_path / "out", "results.json")} == {0}
+
+
+@pytest.mark.parametrize(
+    ("classes", "min_score", "words"),
+    [(THREE, 1.5, "min_score"), (THREE, float("nan"), "min_score"),
+     (Classes(["cat"], [1]), 0.5, "knows 3 classes, but 1 are named: cat")],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_before_any_work(tiny, tmp_path, classes, min_score, words):
+    with pytest.raises(ValueError, match=words):
+        predict_photos(*tiny, classes, [], tmp_path / "out", min_score)
+    assert not (tmp_path / "out").exists()
+
+
+# ---- the command -----------------------------------------------------------------
+
+
+def command(folder, *photos):
+    out = folder.parent / "out"
+    return main(["predict", "--weights", str(folder), "--out", str(out), *map(str, photos)])
+
+
+def test_the_exit_code_tells_whether_photos_were_bad(folder, tmp_path, capsys):
+    good, bad = save(tmp_path / "good.png"), tmp_path / "bad.jpg"
+    bad.write_text("no image")
+    assert command(folder, good) == 0
+    assert "could not be read" not in capsys.readouterr().err
+    assert command(folder, good, bad) == 1
+    error = capsys.readouterr().err
+    assert "bad.jpg: cannot be read as an image" in error
+    assert error.endswith("1 of 2 photos could not be read: bad.jpg\n")
+    assert command(folder, bad) == 2
+    assert "1 of 1 photos could not be read: bad.jpg" in capsys.readouterr().err
+    assert read(tmp_path / "out", "results.json") == []
+
+
+def test_the_command_says_which_frame_it_used(folder, tmp_path, capsys):
+    frames = [Image.fromarray(noise(seed=i)) for i in range(2)]
+    frames[0].save(tmp_path / "two.tif", save_all=True, append_images=frames[1:])
+    assert command(folder, tmp_path / "two.tif") == 0
+    assert "two.tif: has 2 frames or pages; the first one was used" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_says_how_far_it_came(folder, tmp_path, capsys, monkeypatch):
+    photos = [save(tmp_path / f"{i}.png", seed=i) for i in range(3)]
+    real = predict.find_objects
+
+    def stop_at_the_third(model, config, image):
+        if np.array_equal(image, noise(seed=2)):
+            raise KeyboardInterrupt
+        return real(model, config, image)
+
+    monkeypatch.setattr(predict, "find_objects", stop_at_the_third)
+    assert command(folder, *photos) == 130
+    error = capsys.readouterr().err
+    assert "interrupted after 2 of 3 photos" in error and "results.json" in error
+    assert {r["image_id"] for r in read(tmp_path / "out", "results.json")} == {0, 1}
+
+
+# ---- anything --------------------------------------------------------------------
+
+MODES = {
+    "1": "png", "L": "png", "LA": "png", "P": "gif", "RGB": "jpg", "RGBA": "webp",
+    "CMYK": "tiff", "I;16": "png", "I": "tiff", "F": "tiff",
+}  # fmt: skip
+
+
+@st.composite
+def files(draw):
+    """The bytes and the ending of an image of some mode and size, perhaps damaged."""
+    mode = draw(st.sampled_from(sorted(MODES)))
+    sides = st.one_of(st.integers(1, 5), st.integers(1, 90), st.just(700))
+    height, width = draw(sides), draw(sides)
+    pixels = noise(height, width, draw(st.integers(0, 9)))
+    if mode in ("I;16", "I", "F"):
+        kind = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+        image = Image.fromarray(pixels[:, :, 0].astype(kind) * kind(200))
+    else:
+        image = Image.fromarray(pixels).convert(mode)
+    file = io.BytesIO()
+    image.save(file, MODES[mode].replace("jpg", "jpeg"))
+    content = bytearray(file.getvalue())
+    damage = draw(st.sampled_from(["none", "none", "cut", "flip", "head", "tail"]))
+    at = draw(st.integers(0, len(content) - 1))
+    if damage == "cut":
+        del content[at:]
+    elif damage in ("flip", "head"):
+        for _ in range(draw(st.integers(1, 8))):
+            at = draw(st.integers(0, len(content) - 1 if damage == "flip" else 40))
+            content[min(at, len(content) - 1)] ^= draw(st.integers(1, 255))
+    elif damage == "tail":
+        content += draw(st.binary(max_size=20))
+    ending = draw(st.sampled_from([MODES[mode], "jpg", "png", "tiff"]))
+    return bytes(content), f"photo.{ending}"
+
+
+@given(file=files())
+@settings(
+    max_examples=300, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+def test_any_file_is_predicted_or_refused_in_one_line(tiny, file):
+    content, name = file
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        photo = Path(folder) / name
+        photo.write_bytes(content)
+        problems = []
+        results = predict_photos(
+            *tiny, THREE, [photo], Path(folder) / "out",
+            on_problem=lambda photo, problem: problems.append(str(problem)),
+        )  # fmt: skip
+        (record,) = read(Path(folder) / "out", "photos.json")
+    if problems:
+        assert problems == [record["problem"]] and results == []
+        assert problems[0].startswith(str(photo)) and "\n" not in problems[0]
+        return
+    assert record["found"] == len(results) and record["problem"] is None
+    height, width = record["height"], record["width"]
+    for result in results:
+        assert np.isfinite(result["bbox"]).all() and 0 <= result["score"] <= 1
+        x, y, w, h = result["bbox"]
+        assert min(x, y, w, h) >= 0 and x + w <= width * 1.0001 and y + h <= height * 1.0001
+        assert rle.decode(result["segmentation"]).shape == (height, width)

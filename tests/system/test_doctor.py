@@ -1,0 +1,137 @@
+"""The doctor's verdict on machines that are made up, and on this one."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from maskrcnn_edu.cli.main import main
+from maskrcnn_edu.system import doctor
+from maskrcnn_edu.system.doctor import DEVICE, LIBRARIES, Gpu, Machine, examine, report
+
+PINNED = {name: f"{least}.1" for name, least in LIBRARIES.items()}
+HEALTHY = Machine(
+    python=(3, 11, 7), versions={**PINNED, "paddlepaddle": "3.3.1"}, cores=4, memory=16.0, disk=50.0
+)
+
+
+def on_gpus(*capabilities, paddle="3.3.1", cuda="12.6"):
+    versions = {**PINNED, "paddlepaddle-gpu": paddle}
+    gpus = [Gpu("Some GPU", capability, 16.0) for capability in capabilities]
+    return replace(HEALTHY, versions=versions, cuda=cuda, gpus=gpus, driver="550.1")
+
+
+def problems(machine):
+    return {f.what: f"{f.found} -> {f.cure}" for f in examine(machine) if f.cure}
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        HEALTHY,
+        on_gpus(75),
+        on_gpus(80, 80, 80),
+        on_gpus(90),
+        on_gpus(120, cuda="12.9"),
+        on_gpus(86, paddle="2.6.2", cuda="11.8"),
+        on_gpus(89, paddle="2.6.2", cuda="11.8"),  # code for 8.6 runs on 8.9
+        replace(HEALTHY, memory=None),  # a system that does not say
+    ],
+)
+def test_a_healthy_machine_has_no_problems(machine):
+    assert problems(machine) == {}
+
+
+def sick(**changes):
+    return replace(HEALTHY, **changes)
+
+
+def with_versions(**versions):
+    return sick(
+        versions={**HEALTHY.versions, **{k.replace("_", "-"): v for k, v in versions.items()}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("machine", "what", "words"),
+    [
+        (sick(python=(3, 9, 1)), "Python", "3.9.1 .*use Python 3.10 or newer"),
+        (with_versions(pycocotools=None), "pycocotools", "missing -> pip install 'pycocotools>="),
+        (with_versions(pillow="9.5.0"), "pillow", "9.5.0 is too old -> pip install 'pillow>="),
+        (with_versions(paddlepaddle=None), "Paddle", "missing -> pip install paddlepaddle"),
+        (with_versions(paddlepaddle="2.5.1", numpy="1.26.4"), "Paddle", "2.5.1.*is too old"),
+        (with_versions(paddlepaddle="2.6.2", numpy="2.2.6"), "Paddle", "pip install 'numpy<2'"),
+        (with_versions(paddlepaddle_gpu="3.3.1"), "Paddle", "overwrite each other"),
+        (sick(paddle_error="ImportError: libgomp"), "Paddle", "cannot start: ImportError: libgomp"),
+        (on_gpus(), "device", "Paddle finds no GPU .NVIDIA driver 550.1.*CUDA_VISIBLE_DEVICES"),
+        (replace(on_gpus(), driver=None), "device", "no NVIDIA driver.*install NVIDIA's driver"),
+        (sick(driver="550.1"), "device", "Paddle is a CPU build -> install paddlepaddle-gpu"),
+        (sick(variables={DEVICE: "gpu"}), "device", "Paddle is a CPU build"),
+        (sick(variables={DEVICE: "tpu"}), "device", "set MASKRCNN_EDU_DEVICE to cpu or gpu"),
+        (on_gpus(90, paddle="2.6.2", cuda="11.8"), "GPU", "capability 9.0.*6.1 to 8.x only"),
+        (on_gpus(60, paddle="2.6.2", cuda="11.8"), "GPU", "capability 6.0.*6.1 to 8.x only"),
+        (on_gpus(120), "GPU", "capability 12.0.*CUDA 12.8 or newer"),
+        (sick(variables={"OMP_NUM_THREADS": "8"}), "CPU", "set OMP_NUM_THREADS=4"),
+        (sick(variables={"OMP_NUM_THREADS": "all"}), "CPU", "to a number"),
+        (sick(memory=2.0), "memory", "2.0 GB -> use a smaller"),
+        (sick(disk=0.3), "disk", "0.3 GB free -> free some space"),
+    ],
+)  # fmt: skip
+def test_each_problem_is_one_finding_with_a_cure(machine, what, words):
+    found = problems(machine)
+    assert list(found) == [what]
+    assert re.search(words, found[what])
+
+
+def test_who_wants_the_cpu_is_not_told_about_gpus():
+    assert problems(replace(on_gpus(), variables={DEVICE: "cpu"})) == {}
+
+
+def test_the_report_fits_on_a_screen_and_counts():
+    text = report(examine(HEALTHY))
+    assert text.endswith("all is well") and len(text.splitlines()) <= 24
+    assert "1 problem(s)" in report(examine(sick(disk=0.1)))
+
+
+def test_the_command_answers_with_its_exit_code(monkeypatch, capsys):
+    for machine, code in ((HEALTHY, 0), (sick(disk=0.1), 1)):
+        monkeypatch.setattr(doctor, "look", lambda machine=machine: machine)
+        assert main(["doctor"]) == code
+    assert "BAD  disk       0.1 GB free\n     -> free some space" in capsys.readouterr().out
+
+
+def test_the_facts_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MASKRCNN_EDU_CACHE", str(tmp_path))
+    (tmp_path / "some_model.pdparams").touch()
+    (tmp_path / "data/mine/annotations").mkdir(parents=True)
+    (tmp_path / "data/mine/annotations/instances_val.json").touch()
+    found = doctor.look()
+    assert found.python == sys.version_info[:3] and found.paddle and found.paddle_error is None
+    assert None not in [found.versions[name] for name in LIBRARIES]
+    assert found.cores >= 1 and found.disk > 0
+    assert found.cached == ["some_model"] and found.datasets == ["data/mine"]
+
+
+def test_it_comes_when_a_library_is_missing(tmp_path):
+    """The ordinary command, without Paddle."""
+    (tmp_path / "paddle.py").write_text("raise ImportError('libgomp.so.1: no such file')")
+    command = [sys.executable, "-c", f"""
+import sys
+sys.path[:0] = ["", {str(tmp_path)!r}]
+from maskrcnn_edu.cli.main import main
+sys.exit(main(["doctor"]))
+"""]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(tmp_path))
+    assert done.returncode == 1
+    assert "cannot start: ImportError: libgomp.so.1: no such file" in done.stdout
+
+
+def test_what_is_needed_is_what_the_project_says():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    listed = dict(line.split(">=") for line in tomllib.loads(text)["project"]["dependencies"])
+    assert listed == LIBRARIES

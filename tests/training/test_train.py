@@ -1,0 +1,365 @@
+"""The training loop, on a handful of shapes."""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from maskrcnn_edu.config.schema import load_config, parse_config
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.shapes import write_shapes
+from maskrcnn_edu.training import run as training
+from maskrcnn_edu.training.amp import check_amp, loss_scaler
+from maskrcnn_edu.training.checkpoint import CheckpointFolder, Schedule
+from maskrcnn_edu.training.loop import Budget, train_steps
+from maskrcnn_edu.training.nan_guard import NotFiniteError, Range, Watch
+from maskrcnn_edu.training.run import train
+from maskrcnn_edu.training.run_folder import Saving
+from maskrcnn_edu.weights.arrays import load_weights
+from maskrcnn_edu.weights.folder import Classes, load_model, save_model
+from maskrcnn_edu.weights.pdparams import write_pdparams
+
+SMALL = ("ResNet.depth=10", "ResNet.ch_out_list=[8,8,16,16]", "FPN.out_channel=8")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    write_shapes(folder, train=12, val=4)
+    return folder
+
+
+def dataset(folder, split):
+    return CocoDataset(folder / f"annotations/instances_{split}.json", folder / split)
+
+
+def run(shapes, out, steps, overrides=(), **options):
+    config = load_config("shapes_fpn", overrides)
+    data = dataset(shapes, "train"), dataset(shapes, "val")
+    return train(config, *data, out, Budget(steps=steps), **options)
+
+
+def test_same_seed_same_losses_for_fifty_steps(shapes, tmp_path):
+    def losses(out, seed):
+        seen = []
+        run(shapes, tmp_path / out, 50, SMALL, seed=seed, on_step=lambda s: seen.append(s.losses()))
+        return seen
+
+    first = losses("a", seed=1)
+    assert len(first) == 50
+    assert losses("b", seed=1) == first  # to the last bit
+    assert losses("c", seed=2)[0] != first[0]
+
+
+def test_losses_fall_on_a_few_images(shapes, tmp_path):
+    losses = []
+    run(shapes, tmp_path, 60, on_step=lambda step: losses.append(step.losses()["loss"]))
+    # means, because single batches differ in difficulty
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:5])
+
+
+def test_metrics_are_json_lines_with_five_losses(shapes, tmp_path):
+    run(shapes, tmp_path, 20, SMALL)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    train_lines = [line for line in lines if line["kind"] == "train"]
+    val_lines = [line for line in lines if line["kind"] == "val"]
+    assert [line["step"] for line in train_lines] == [10, 20]
+    terms = [v for k, v in train_lines[-1].items() if k.startswith("loss_")]
+    assert len(terms) == 5
+    assert sum(terms) == pytest.approx(train_lines[-1]["loss"], abs=1e-4)
+    assert [line["step"] for line in val_lines] == [7, 14]  # after one and two thirds
+    assert all("segm_AP" in line for line in val_lines)
+
+
+def test_a_saved_model_predicts_the_same(shapes, tmp_path):
+    model, _ = run(shapes, tmp_path, 5, SMALL)
+    model.eval()
+    again, config, classes = load_model(tmp_path)
+    image = paddle.to_tensor(np.random.default_rng(0).normal(size=(1, 3, 64, 64)), dtype="float32")
+    for ours, theirs in zip(model.features(image), again.features(image)):
+        assert (ours == theirs).all()
+    assert classes.names == dataset(shapes, "train").class_names
+    assert config.values["num_classes"] == len(classes.names)
+
+
+def test_training_starts_from_given_weights(shapes, tmp_path):
+    model, _ = run(shapes, tmp_path / "a", 3, SMALL)
+    fresh, _ = run(shapes, tmp_path / "b", 1, [*SMALL, "LearningRate.base_lr=1.0e-12"],
+                   weights=tmp_path / "a", seed=5)  # fmt: skip
+    for ours, theirs in zip(model.parameters(), fresh.parameters()):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_weights_that_do_not_fit_are_listed_and_change_nothing(shapes, tmp_path):
+    config = load_config("shapes_fpn", SMALL)
+    model, _ = run(shapes, tmp_path / "a", 1, SMALL)
+    other, _ = run(shapes, tmp_path / "b", 1, [*SMALL, "FPN.out_channel=16"])
+    before = {k: v.numpy().copy() for k, v in other.state_dict().items()}
+    with pytest.raises(ValueError, match=r"shape: neck.*\n.*shape: ") as problem:
+        load_weights(other, tmp_path / "a")
+    assert "model.safetensors" in str(problem.value)
+    for name, value in other.state_dict().items():
+        assert (value.numpy() == before[name]).all()
+    save_model(tmp_path / "c", model, config, Classes(["a"], [1]))
+    (tmp_path / "c/model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="not a whole"):
+        load_model(tmp_path / "c")
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_images(shapes, tmp_path):
+    with pytest.raises(ValueError, match=r"step \d+: the loss is not finite .*images \["):
+        run(shapes, tmp_path, 30, [*SMALL, "LearningRate.base_lr=1.0e+20"])
+
+
+def test_a_budget_is_steps_or_minutes():
+    assert Budget(steps=10).progress(5, seconds=1000) == 0.5
+    assert Budget(minutes=2).progress(5, seconds=30) == 0.25
+    assert Budget(steps=10).progress(20, 0) == 1.0
+    for wrong in ({}, {"steps": 1, "minutes": 1}, {"steps": -1}):
+        with pytest.raises(ValueError, match="steps or minutes"):
+            Budget(**wrong)
+
+
+def test_label_co_tuning_learns_its_relation_from_the_boxes(shapes, tmp_path):
+    overrides = [*SMALL, "use_cot=true", "BBoxHead.cot_classes=9"]
+    model, history = run(shapes, tmp_path, 1, overrides)
+    relationship = model.bbox_head.cot_relation
+    assert relationship.shape == [6, 9]
+    np.testing.assert_allclose(relationship.sum(axis=1).numpy(), 1, rtol=1e-5)
+    assert history.steps[0]["loss_bbox_cls_cot"] > 0
+
+
+def test_training_takes_what_fits_of_a_pretrained_file(shapes, tmp_path):
+    first, _ = run(shapes, tmp_path / "a", 1, SMALL)
+    write_pdparams(tmp_path / "w.pdparams", first.backbone.state_dict())
+    reports = []
+    run(
+        shapes, tmp_path / "b", 1, SMALL, pretrain=tmp_path / "w.pdparams",
+        on_pretrained=reports.append,
+    )  # fmt: skip
+    assert len(reports[0].used) == len(first.backbone.state_dict()) and reports[0].missing
+
+
+# ---- losses that go wrong --------------------------------------------------------
+
+
+def break_at(step, what):
+    """A `watch` that breaks a number at one step, before the real one looks."""
+
+    class Breaking(Watch):
+        def __call__(self, number, batches, losses, stages):
+            if number == step:
+                what(self.model, stages, losses)
+            super().__call__(number, batches, losses, stages)
+
+    return Breaking
+
+
+def nan_loss(model, stages, losses):
+    losses[-1]["loss_mask"].set_value(paddle.to_tensor(float("nan")))
+
+
+def infinite_gradient(model, stages, losses):
+    weight = model.mask_head.mask_fcn_logits.weight
+    weight.grad = weight.grad / 0.0
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (nan_loss, r"step 4: the loss is not finite \(loss nan, .*loss_mask nan\); images \["),
+        (infinite_gradient, r"step 4: a gradient is not finite \(loss \d.*\); images \["),
+    ],
+)
+def test_a_bad_step_stops_and_leaves_evidence(shapes, tmp_path, monkeypatch, what, words):
+    monkeypatch.setattr(training, "Watch", break_at(4, what))
+    with pytest.raises(ValueError, match=words) as problem:
+        run(shapes, tmp_path, 9, SMALL, saving=Saving(Schedule(steps=1)))
+    text, folder = str(problem.value), tmp_path / "bad_batch"
+    for name in (
+        "features 0",
+        "rpn scores",
+        "rpn deltas",
+        "proposals 0",
+        "bbox deltas",
+        "mask log",
+    ):
+        assert f"  {name}" in text
+    assert "weights that are not finite: 0" in text  # they were not moved
+    count = 0 if what is nan_loss else 1
+    assert f"gradients that are not finite: {count}" in text
+    assert str(folder) in text and "Lower LearningRate.base_lr" in text
+    facts = json.loads((folder / "batch.json").read_text())
+    assert f"images {facts['image_id']}" in text
+    for number, objects in zip(facts["image_id"], facts["objects"]):
+        with Image.open(folder / f"{number}.png") as image:
+            assert image.size == (128, 128)
+        assert objects and {"box", "label", "is_crowd", "polygons"} == set(objects[0])
+    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        assert arrays["image"].shape == (4, 3, 128, 128)
+        assert len(arrays["gt_boxes_0"]) == len(facts["objects"][0])
+    newest, _ = CheckpointFolder(tmp_path / "checkpoints").newest()
+    assert newest.position.step == 3  # the last good one, and no model is written
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_of_several_batches_the_bad_one_is_named(tiny_fpn, make_batch):
+    good, bad = make_batch(), dataclasses.replace(make_batch(1), image_id=[77])
+    tiny_fpn.train()
+    stages = tiny_fpn(good)
+    losses = [{"loss_mask": paddle.to_tensor(float("nan"))}, stages.losses]
+    with pytest.raises(NotFiniteError, match=r"step 5: the loss .*mask nan\); images \[77\]") as p:
+        Watch(tiny_fpn)(5, [bad, good], losses, stages)
+    assert p.value.stages.batch is bad and p.value.stages.batch.image.shape[0] == 1
+
+
+def test_loss_scaling_may_skip_steps_but_not_for_ever(tiny_fpn, make_batch):
+    tiny_fpn.train()
+    stages = tiny_fpn(make_batch())
+    bad = {"loss_mask": paddle.to_tensor(float("inf"))}
+    watch = Watch(tiny_fpn, tolerated=2)
+    for losses in (bad, bad, stages.losses, bad, bad):
+        watch(1, [stages.batch], [losses], stages)
+    with pytest.raises(NotFiniteError):
+        watch(1, [stages.batch], [bad], stages)
+
+
+def test_ranges_by_hand():
+    made = Range.of("a", paddle.to_tensor([1.0, float("nan"), -3.0, float("inf")]))
+    assert made == Range("a", -3.0, 1.0, 0.5) and str(made) == "a: -3 .. 1, 50.0% finite"
+    assert Range.of("b", paddle.zeros([0, 4])).finite == 1.0
+    assert Range.of("c", paddle.full([2], float("nan"))).finite == 0.0
+
+
+def test_weights_that_are_no_numbers_are_not_written(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "Watch", lambda *_: SimpleNamespace(finish=lambda: None))
+    monkeypatch.setattr(training, "train_steps", broken_weights(training.train_steps))
+    with pytest.raises(ValueError, match=r"arrays are not finite and are not saved: .*conv"):
+        run(shapes, tmp_path, 2, SMALL, saving=Saving(Schedule()))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def broken_weights(steps):
+    """A training loop that spoils one weight after the last step."""
+
+    def broken(model, *arguments):
+        loop = steps(model, *arguments[:-3], lambda *step: None, *arguments[-2:])
+        yield from loop
+        first = model.parameters()[0]
+        first.set_value(first.detach() * float("nan"))
+
+    return broken
+
+
+# ---- gradients of several batches, and mixed precision ---------------------------
+
+
+def test_two_batches_are_one_of_twice_the_size(build_tiny, tiny_text, make_batch, make_gt, pick):
+    """With equally many RoIs in both images, and equally many foreground ones."""
+    config = parse_config(tiny_text["fpn"] + TRAINING)
+    gt = [make_gt([[4, 6, 40, 30]], [0]), make_gt([[8, 10, 44, 34]], [1])]
+    whole = make_batch(2, gt)
+    halves = [pick(whole, [0]), pick(whole, [1])]
+
+    def weights(batches, accumulate):
+        model = build_tiny(tiny_text["fpn"])
+        loader = SimpleNamespace(epoch=lambda epoch, skip=0: iter(batches[skip:]))
+        steps = train_steps(model, config, loader, Budget(steps=5), accumulate=accumulate)
+        counts = []
+        for step in steps:
+            counts.append(
+                [(len(s), len(t)) for s, t in zip(step.stages.samples, step.stages.mask_targets)]
+            )
+        return step, counts, {k: v.numpy() for k, v in model.state_dict().items()}
+
+    one, counts, expected = weights([whole], 1)
+    for first, second in counts:
+        assert first == second and first[1] > 0  # else the test would compare other losses
+    two, _, found = weights(halves, 2)
+    assert two.images == one.images == 10 and two.step == 5
+    assert two.losses() == pytest.approx(one.losses(), abs=1e-5)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5, rtol=0, err_msg=name)
+    _, _, single = weights(halves, 1)
+    assert max(abs(single[k] - expected[k]).max() for k in expected) > 1e-4
+
+
+TRAINING = """
+LearningRate: {base_lr: 0.02}
+OptimizerBuilder: {optimizer: {type: Momentum, momentum: 0.9}}
+"""
+
+
+def test_a_step_without_objects_still_moves_the_mask_head(
+    build_tiny, tiny_text, make_batch, make_gt
+):
+    """Its gradient is zero, and momentum carries it on; in PaddleDetection, too."""
+    model, config = build_tiny(tiny_text["fpn"]), parse_config(tiny_text["fpn"])
+    batches = [make_batch(images=1), make_batch(images=1, gt=[make_gt([])])]
+    loader = SimpleNamespace(epoch=lambda epoch, skip=0: iter(batches))
+    weight, seen = model.mask_head.mask_fcn_logits.weight, []
+    for _ in train_steps(model, config, loader, Budget(steps=2)):
+        seen.append(weight.numpy().copy())
+        assert all(p.grad is None for p in model.parameters())  # they take no memory
+    assert len(seen) == 2 and (seen[0] != seen[1]).any()
+
+
+def test_the_schedule_counts_steps_not_batches(shapes, tmp_path):
+    seen = []
+    run(shapes, tmp_path, 4, SMALL, accumulate=3, on_step=seen.append)
+    assert [s.step for s in seen] == [1, 2, 3, 4]
+    assert [s.images for s in seen] == [12, 24, 36, 48]
+    assert [(s.position.epoch, s.position.batches) for s in seen] == [(i, 3) for i in range(4)]
+    with pytest.raises(ValueError, match="accumulate must be at least 1 batch, got 0"):
+        run(shapes, tmp_path / "b", 1, SMALL, accumulate=0)
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_the_cpu_has_no_mixed_precision_and_says_so(shapes, tmp_path, amp):
+    with pytest.raises(ValueError, match=f"amp {amp}: mixed precision needs a GPU. On the CPU"):
+        run(shapes, tmp_path, 1, SMALL, amp=amp)
+    with pytest.raises(ValueError, match=f"amp {amp}: mixed precision needs a GPU"):
+        run(shapes, tmp_path, 1, [*SMALL, f"amp={amp}"])
+
+
+def test_what_amp_may_be():
+    assert check_amp(None) is None and check_amp(False) is None
+    with pytest.raises(ValueError, match="amp fp16: "):  # PaddleDetection's `amp: true`
+        check_amp(True)
+    with pytest.raises(ValueError, match="amp must be one of bf16, fp16, got 'fp8'"):
+        check_amp("fp8")
+    scaler = loss_scaler(None)
+    loss = paddle.to_tensor(2.0)
+    assert scaler.scale(loss) is loss and scaler.state_dict() == {}
+
+
+@pytest.mark.parametrize("kind", ["fpn", "c4"])
+def test_boxes_and_losses_stay_float32_whatever_the_layers_answer(
+    build_tiny, tiny_text, make_batch, kind, monkeypatch
+):
+    """The last layer of every head answers in half precision, as it would under autocast."""
+    model = build_tiny(tiny_text[kind])
+    last = [
+        model.rpn_head.rpn_rois_score, model.rpn_head.rpn_rois_delta, model.bbox_head.bbox_score,
+        model.bbox_head.bbox_delta, model.mask_head.mask_fcn_logits,
+    ]  # fmt: skip
+    seen = []
+    for layer in last:
+        layer.register_forward_post_hook(
+            lambda layer, x, y: seen.append(layer) or y.cast("bfloat16")
+        )
+    model.train()
+    stages = model(make_batch())
+    assert {id(layer) for layer in seen} == {id(layer) for layer in last}
+    tensors = [
+        stages.rpn.scores, stages.rpn.deltas, stages.bbox.scores, stages.bbox.deltas,
+        stages.mask_logits, *stages.losses.values(), *(t.deltas for t in stages.anchor_targets),
+        *(p.boxes for p in stages.proposals), *(s.boxes for s in stages.samples),
+    ]  # fmt: skip
+    assert all(t.dtype == paddle.float32 and np.isfinite(t.numpy()).all() for t in tensors)
+    stages.loss.backward()
+    assert all(p.grad.dtype == paddle.float32 for p in model.parameters() if p.grad is not None)
