@@ -1,5 +1,6 @@
 # make demo   train, measure and show a model, from nothing
 # make test   run every test
+# make test-quick   all but the files that take longest: under 3 minutes on two cores
 # make lab    open JupyterLab at the start page
 # make notebooks   run all notebooks again and store what they show
 # make test-paddle26   the package's tests, and the demo, with Paddle 2.6.2
@@ -11,15 +12,23 @@ PYTHON ?= python3
 PADDLE ?= cpu
 EXTRAS ?= lab,test,onnx
 MINUTES ?= 4.75
+WORKERS ?= 2
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS)
+# Files go to WORKERS processes, each with one thread: faster than one test with two threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 SHAPES := data/shapes
 RUN ?= runs/demo
 VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
 
-.PHONY: demo test test-package test-notebooks test-paddle26 lab notebooks clean
+# Files that train, export or break something for minutes; `make test` runs them too.
+SLOW := inference/test_export.py inference/test_predict.py training/test_checkpoint.py \
+  training/test_run.py training/test_distributed.py data/test_fuzz.py parity/test_whole.py \
+  benchmarks/test_bench.py teaching/widgets/test_roi_align.py
+
+.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) \
@@ -32,11 +41,14 @@ demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 test: test-package test-notebooks
 
 test-package: $(VENV)/ready-tools
-	$(BIN)/pytest -q
+	$(PYTEST)
+
+test-quick: $(VENV)/ready-tools
+	$(PYTEST) $(SLOW:%=--ignore=tests/%)
 
 # What the notebooks print, against what is stored in them (made with Paddle 3).
 test-notebooks: $(VENV)/ready-tools
-	$(BIN)/pytest -q --nbval notebooks
+	$(PYTEST) --nbval notebooks
 
 # The last 2.x: what `pip install paddlepaddle-gpu` gives; without a GPU it uses the CPU.
 test-paddle26:
