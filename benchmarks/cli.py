@@ -17,7 +17,7 @@ from benchmarks.work import MODES, Case, own_size
 from maskrcnn_edu.cli.options import add_set
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.system.device import choose_device
-from maskrcnn_edu.system.files import write_safely
+from maskrcnn_edu.system.files import atomic_write
 
 CONFIGS = ("shapes_fpn", "shapes_c4", "photos_fpn", "mask_rcnn_r50_fpn_1x_coco")
 """Measured unless others are named: those whose step takes seconds, not minutes, on a CPU."""
@@ -141,4 +141,4 @@ def _say(text: str) -> None:
 
 def _write(content: dict[str, Any], file: Path) -> None:
     text = json.dumps(content, indent=1)
-    write_safely(file, lambda path: path.write_text(text, encoding="utf-8"))
+    atomic_write(file, lambda path: path.write_text(text, encoding="utf-8"))

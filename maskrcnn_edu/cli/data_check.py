@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.problems import Problem, table
-from maskrcnn_edu.system.files import write_safely
+from maskrcnn_edu.system.files import atomic_write
 
 
 def add(kinds: argparse._SubParsersAction) -> None:
@@ -80,7 +80,7 @@ def _summary(file: str, count: int, used: dict) -> str:
 def _write(path: Path, file: str, problems: list[Problem], used: dict) -> None:
     content = {"file": file, "used": used, "problems": [asdict(each) for each in problems]}
     text = json.dumps(content, indent=1)
-    write_safely(path, lambda place: place.write_text(text, encoding="utf-8"))
+    atomic_write(path, lambda place: place.write_text(text, encoding="utf-8"))
 
 
 def printable(text: str) -> str:

@@ -11,8 +11,9 @@ from maskrcnn_edu.cli.data_check import printable
 from maskrcnn_edu.data.importers.index_masks import VOC_CLASSES, read_masks
 from maskrcnn_edu.data.importers.labelme import read_labelme
 from maskrcnn_edu.data.importers.via import read_via
-from maskrcnn_edu.data.importers.write_coco import split, whole_folder, write_dataset
+from maskrcnn_edu.data.importers.write_coco import split, write_dataset
 from maskrcnn_edu.data.problems import table
+from maskrcnn_edu.system.files import atomic_folder
 
 FORMATS = {
     "labelme": "one JSON file for each photo",
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         first = f"; the first problem: {problems[0]}" if problems else ""
         raise ValueError(f"{folder}: nothing here can be imported{first}")
     splits = split(labelled, options.val_share, options.seed)
-    with whole_folder(options.out) as made, tqdm(total=len(labelled), unit="photo") as bar:
+    with atomic_folder(options.out) as made, tqdm(total=len(labelled), unit="photo") as bar:
         problems += write_dataset(splits, made, classes, options.link, bar.update)
     if problems:
         print(printable(table(problems, options.limit)))

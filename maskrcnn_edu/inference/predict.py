@@ -27,7 +27,7 @@ from maskrcnn_edu.inference.onednn import compiled
 from maskrcnn_edu.inference.overlay import Overlay
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch, Detections, PredictionStages
-from maskrcnn_edu.system.files import write_safely
+from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.weights.folder import Classes
 
 PHOTO_ENDINGS = (
@@ -179,7 +179,7 @@ def predict_photos(
                 overlay = Overlay(image, min_score)
                 found, own = _predict_photo(model, config, classes, image, record, overlay)
                 draw = overlay.draw(classes.names).savefig
-                write_safely(out_dir / name, lambda p, draw=draw: draw(p, dpi=120, format="png"))
+                atomic_write(out_dir / name, lambda p, draw=draw: draw(p, dpi=120, format="png"))
                 height, width = image.shape[:2]
                 record |= {"height": height, "width": width, "overlay": name, "found": len(found)}
                 record["problem"] = None
@@ -188,7 +188,7 @@ def predict_photos(
     finally:
         for name, content in (("results.json", results), ("photos.json", records)):
             text = json.dumps(content)
-            write_safely(out_dir / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
+            atomic_write(out_dir / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
     return results
 
 

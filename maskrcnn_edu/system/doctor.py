@@ -327,4 +327,3 @@ def main() -> int:
     findings = examine(look())
     print(report(findings))
     return int(any(f.cure for f in findings))
-

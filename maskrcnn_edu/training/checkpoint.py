@@ -24,7 +24,7 @@ from paddle import nn
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from maskrcnn_edu.system.files import write_safely
+from maskrcnn_edu.system.files import atomic_write
 
 FORMAT = "maskrcnn_edu checkpoint 1"
 FILE_NAME = "step-{:09d}.safetensors"
@@ -283,7 +283,7 @@ class CheckpointFolder:
         content = _pack(checkpoint)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_safely(path, lambda p: p.write_bytes(content))
+            atomic_write(path, lambda p: p.write_bytes(content))
         except OSError as error:
             kept = [f.name for f in self.files()]
             before = f"{kept[-1]} is still there: go on from it with --resume" if kept else ""

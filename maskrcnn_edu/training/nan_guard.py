@@ -18,7 +18,7 @@ from paddle import Tensor, nn
 from PIL import Image
 
 from maskrcnn_edu.structures import Batch, BitMask, GroundTruth, TrainingStages
-from maskrcnn_edu.system.files import write_safely
+from maskrcnn_edu.system.files import atomic_write
 
 MOST_SKIPPED = 20
 """Steps in a row that the fp16 loss scaling may skip: from 2**16 it is below 1 after 17."""
@@ -259,9 +259,9 @@ def write_evidence(
     }
     arrays = {name.replace(" ", "_"): t.numpy() for name, t in _tensors(stages).items()}
     arrays |= _ground_truth(batch)
-    write_safely(folder / "batch.json", lambda p: p.write_text(json.dumps(facts, indent=1)))
-    write_safely(folder / "arrays.npz", lambda p: _write_arrays(p, arrays))
-    write_safely(folder / "report.txt", lambda p: p.write_text(text + "\n", encoding="utf-8"))
+    atomic_write(folder / "batch.json", lambda p: p.write_text(json.dumps(facts, indent=1)))
+    atomic_write(folder / "arrays.npz", lambda p: _write_arrays(p, arrays))
+    atomic_write(folder / "report.txt", lambda p: p.write_text(text + "\n", encoding="utf-8"))
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -19,7 +19,7 @@ from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
-from maskrcnn_edu.system.files import write_safely
+from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.weights.arrays import CLASSES, CONFIG, WEIGHTS, load_weights
 from maskrcnn_edu.weights.zoo import coco_classes, find_weights, official
 
@@ -43,13 +43,13 @@ def save_model(folder: str | Path, model: MaskRCNN, config: Config, classes: Cla
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()}
     write_meaning(folder, config, classes)
-    write_safely(folder / WEIGHTS, lambda p: p.write_bytes(save(arrays)))
+    atomic_write(folder / WEIGHTS, lambda p: p.write_bytes(save(arrays)))
 
 
 def write_meaning(folder: Path, config: Config, classes: Classes) -> None:
     """Write the configuration and the classes that weights belong to."""
-    write_safely(folder / CONFIG, lambda p: p.write_text(config.to_yaml(), encoding="utf-8"))
-    write_safely(folder / CLASSES, lambda p: p.write_text(json.dumps(asdict(classes), indent=1)))
+    atomic_write(folder / CONFIG, lambda p: p.write_text(config.to_yaml(), encoding="utf-8"))
+    atomic_write(folder / CLASSES, lambda p: p.write_text(json.dumps(asdict(classes), indent=1)))
 
 
 def load_model(

@@ -13,7 +13,8 @@ from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.importers.labelme import read_labelme
 from maskrcnn_edu.data.importers.via import read_via
-from maskrcnn_edu.data.importers.write_coco import Labelled, ellipse, split, whole_folder
+from maskrcnn_edu.data.importers.write_coco import Labelled, ellipse, split
+from maskrcnn_edu.system.files import atomic_folder
 
 
 def photo(path, size=(20, 16)):
@@ -289,7 +290,7 @@ def test_an_import_that_fails_leaves_nothing(tmp_path, monkeypatch, capsys):
 
 def test_what_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "mine").write_text("x")
-    with pytest.raises(ValueError, match="is there already"), whole_folder(tmp_path):
+    with pytest.raises(ValueError, match="is there already"), atomic_folder(tmp_path):
         pass
     assert (tmp_path / "mine").read_text() == "x"
 

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.shapes import write_shapes
-from maskrcnn_edu.system.files import write_safely
+from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.system.interrupt import StopRequest
 from maskrcnn_edu.training.checkpoint import (
     Checkpoint,
@@ -356,7 +356,7 @@ def test_write_safely_keeps_what_was_there(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_safely(tmp_path / "a", fail)
+        atomic_write(tmp_path / "a", fail)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,25 +217,3 @@ def _objects(
         except Unusable as reason:
             note(reason.what, reason.cure)
     return objects
-
-
-@contextlib.contextmanager
-def whole_folder(out_dir: str | Path) -> Iterator[Path]:
-    """A folder to fill that becomes ``out_dir`` when all is done; nothing half-written stays.
-
-    Raises:
-        ValueError: there is something at ``out_dir`` already.
-    """
-    out_dir = Path(out_dir)
-    if out_dir.is_file() or (out_dir.is_dir() and any(out_dir.iterdir())):
-        raise ValueError(f"{out_dir} is there already; choose another --out, or remove it")
-    unfinished = out_dir.with_name(out_dir.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        if out_dir.is_dir():
-            out_dir.rmdir()
-        os.replace(unfinished, out_dir)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
