@@ -10,7 +10,6 @@ import paddle
 import pycocotools.mask as coco_mask
 
 from maskrcnn_edu.model.ops.empty import to_host
-from maskrcnn_edu.model.ops.polygons import fill_polygons
 from maskrcnn_edu.structures import BitMask, GroundTruth, MaskTargets, Polygons, RoISamples
 
 SHORTEST_SIDE = np.float32(0.1)  # pixels; keeps the scale finite for a box without area
@@ -51,50 +50,16 @@ def generate_mask_target(
     Source: document, "mask_assigner" (generate_mask_target).
     """
     # drawing is the host's work: everything it needs in one copy for each image
-    labels, boxes, objects = to_host(samples.labels, samples.boxes, samples.gt_index)
+    labels, boxes, gt_index = to_host(samples.labels, samples.boxes, samples.gt_index)
     rows = np.flatnonzero((labels >= 0) & (labels < num_classes))
-    segms = [gt.segms[g] for g in objects[rows]]
-    masks = rasterize_within_boxes(segms, boxes[rows], resolution)
-    index = paddle.to_tensor(rows)
+    masks = np.zeros([len(rows), resolution, resolution], np.float32)
+    for mask, row in zip(masks, rows):
+        mask[:] = rasterize_within_box(gt.segms[gt_index[row]], boxes[row], resolution)
     return MaskTargets(
-        index, paddle.to_tensor(labels[rows]), paddle.to_tensor(masks.astype(np.float32))
+        index=paddle.to_tensor(rows),
+        labels=paddle.to_tensor(labels[rows]),
+        masks=paddle.to_tensor(masks),
     )
-
-
-def rasterize_within_boxes(
-    segms: Sequence[Polygons | BitMask], boxes: np.ndarray, resolution: int
-) -> np.ndarray:
-    """`rasterize_within_box` for many objects: the same cells, with all polygons filled at once.
-
-    Args:
-        segms: F segmentations; not changed.
-        boxes: [F, 4] float32, same frame.
-        resolution: M.
-
-    Returns:
-        [F, M, M] uint8: 1 where the cell belongs to the object.
-    """
-    masks = np.zeros([len(segms), resolution, resolution], np.uint8)
-    owners, parts = [], []
-    for row, segm in enumerate(segms):
-        if isinstance(segm, BitMask):
-            masks[row] = rasterize_bitmask_within_box(segm, boxes[row], resolution)
-            continue
-        enclosing = [part for part in segm if len(part) >= 6]
-        owners += [row] * len(enclosing)
-        parts += enclosing
-    if parts:
-        rows = np.array(owners)
-        sizes = np.array([len(part) // 2 for part in parts])
-        points = np.concatenate(parts, dtype=np.float64).reshape(-1, 2)
-        origin, scale = _grid(boxes[rows], resolution)
-        in_cells = (points - origin.repeat(sizes, axis=0)) * scale.repeat(sizes, axis=0)
-        filled = fill_polygons(in_cells, sizes, resolution)
-        is_first = np.diff(rows, prepend=-1) > 0  # an object's parts are neighbours
-        masks[rows[is_first]] = filled[is_first]
-        for row, part in zip(rows[~is_first], filled[~is_first]):
-            masks[row] |= part
-    return masks
 
 
 def rasterize_within_box(segm: Polygons | BitMask, box: np.ndarray, resolution: int) -> np.ndarray:
@@ -123,27 +88,20 @@ def rasterize_polygons_within_box(
 
     Source: document, "mask_assigner" (rasterize_polygons_within_box).
     """
-    mask = np.zeros([resolution, resolution], np.uint8)
     origin, scale = _grid(box, resolution)
-    for part in poly:
-        if len(part) < 6:  # one or two points enclose nothing
-            continue
-        in_cells = (np.asarray(part, np.float64).reshape(-1, 2) - origin) * scale
-        mask |= _fill(in_cells.reshape(-1), resolution)
-    return mask
+    enclosing = (np.asarray(part, np.float64) for part in poly if len(part) >= 6)
+    in_cells = [((part.reshape(-1, 2) - origin) * scale).ravel().tolist() for part in enclosing]
+    if not in_cells:  # one or two points enclose nothing
+        return np.zeros([resolution, resolution], np.uint8)
+    parts = coco_mask.frPyObjects(in_cells, resolution, resolution)
+    return coco_mask.decode(coco_mask.merge(parts))
 
 
-def _grid(boxes: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """Top left corner (x, y) of a box [..., 4], and cells per pixel along x and y."""
-    boxes = np.asarray(boxes, np.float32)
-    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], SHORTEST_SIDE)
-    return boxes[..., :2].astype(np.float64), (np.float32(resolution) / sides).astype(np.float64)
-
-
-def _fill(outline: np.ndarray, resolution: int) -> np.ndarray:
-    """A filled polygon [M, M]; ``outline`` in cells."""
-    rles = coco_mask.frPyObjects([outline.tolist()], resolution, resolution)
-    return coco_mask.decode(rles[0])
+def _grid(box: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top left corner [2] (x, y) of a box [4], and cells per pixel [2] along x and y; float64."""
+    box = np.asarray(box, np.float32)
+    sides = np.maximum(box[2:] - box[:2], SHORTEST_SIDE)
+    return box[:2].astype(np.float64), (np.float32(resolution) / sides).astype(np.float64)
 
 
 def rasterize_bitmask_within_box(segm: BitMask, box: np.ndarray, resolution: int) -> np.ndarray:

@@ -31,7 +31,7 @@ from maskrcnn_edu.model.bbox.targets import generate_proposal_target
 from maskrcnn_edu.model.boxes import bbox2delta, clip_bbox, delta2bbox, nms
 from maskrcnn_edu.model.losses import binary_cross_entropy
 from maskrcnn_edu.model.mask.head import MaskHead, own_class
-from maskrcnn_edu.model.mask.targets import rasterize_within_boxes
+from maskrcnn_edu.model.mask.targets import rasterize_within_box
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.matching import label_box
 from maskrcnn_edu.model.ops.empty import has_rows, join, pick, total
@@ -264,20 +264,15 @@ def _mask_feature_without_offset(
 
 
 def _constant_mask_vanishes(
-    segms: Sequence[Polygons | BitMask], boxes: np.ndarray, resolution: int
+    segm: Polygons | BitMask, box: np.ndarray, resolution: int
 ) -> np.ndarray:
-    masks = rasterize_within_boxes(segms, boxes, resolution)
+    mask = rasterize_within_box(segm, box, resolution)
     # the mistake: stretched to the full range of values, as image resizers used to do
-    darkest = masks.min(axis=(1, 2), keepdims=True)
-    brightest = masks.max(axis=(1, 2), keepdims=True)
-    return (masks - darkest) // np.maximum(brightest - darkest, 1)
+    return (mask - mask.min()) // max(mask.max() - mask.min(), 1)
 
 
-def _masks_transposed(
-    segms: Sequence[Polygons | BitMask], boxes: np.ndarray, resolution: int
-) -> np.ndarray:
-    masks = rasterize_within_boxes(segms, boxes, resolution)
-    return masks.transpose(0, 2, 1)  # the mistake: [x, y], not [y, x]
+def _masks_transposed(segm: Polygons | BitMask, box: np.ndarray, resolution: int) -> np.ndarray:
+    return rasterize_within_box(segm, box, resolution).T  # the mistake: [x, y], not [y, x]
 
 
 def _all_classes_draw(
@@ -488,7 +483,7 @@ _ALL = (
         "A resizer stretches values to the full range, and a mask of ones has no range. Squares, "
         "which fill their boxes, were trained as nothing for years.",
         "mask_targets",
-        {"model.mask.targets:rasterize_within_boxes": _constant_mask_vanishes},
+        {"model.mask.targets:rasterize_within_box": _constant_mask_vanishes},
         ("tests/model/mask/test_targets.py",),
         ("07_mask_targets",),
     ),
@@ -498,7 +493,7 @@ _ALL = (
         "A raster is [y, x], a polygon is (x, y). Round and square objects look right; the "
         "others are mirrored along the diagonal of their box.",
         "mask_targets",
-        {"model.mask.targets:rasterize_within_boxes": _masks_transposed},
+        {"model.mask.targets:rasterize_within_box": _masks_transposed},
         ("tests/model/mask/test_targets.py",),
         ("07_mask_targets",),
     ),

@@ -57,6 +57,29 @@ def test_an_l_is_not_turned():
     ]
 
 
+def test_the_middle_of_a_cell_decides():
+    # covers the middles 0.5, 1.5, 2.5 (its very edge) along x, and 0.5 alone along y
+    assert draw([polygon(0, 0, 2.5, 0, 2.5, 1.4, 0, 1.4)], [0, 0, 3, 3], 3) == [
+        [1, 1, 1],
+        [0, 0, 0],
+        [0, 0, 0],
+    ]
+
+
+def test_corners_lie_on_fifths_of_a_cell():
+    # pycocotools rounds 1.35 to 1.4, whose cell 1 then has its middle 1.5 outside;
+    # 1.55 becomes 1.6: inside
+    heights = {1.35: 1, 1.55: 2}
+    for height, rows in heights.items():
+        square = polygon(0, 0, 2, 0, 2, height, 0, height)
+        assert draw([square], [0, 0, 2, 2], 2) == [[1, 1]] * rows + [[0, 0]] * (2 - rows)
+
+
+def test_what_one_part_covers_twice_is_outside():
+    square = polygon(0, 0, 2, 0, 2, 2, 0, 2)
+    assert draw([np.tile(square, 2)], [0, 0, 2, 2], 2) == [[0, 0], [0, 0]]
+
+
 def test_several_parts_and_their_overlap():
     left, right = polygon(0, 0, 2, 0, 2, 8, 0, 8), polygon(6, 0, 8, 0, 8, 8, 6, 8)
     assert draw([left, right], [0, 0, 8, 8]) == [[1, 0, 0, 1]] * 4
