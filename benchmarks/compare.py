@@ -21,7 +21,7 @@ from benchmarks.machine import plain_environment
 from benchmarks.measure import OURS
 from benchmarks.table import megabytes, spread, table
 from benchmarks.work import PASTED, TARGETS, Case, case_config, prepare
-from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.model.optimizer import OptimizerBuilder
@@ -97,7 +97,7 @@ def peer_config(config: Config, on_gpu: bool) -> dict[str, Any]:
 
 def peer_optimizer(config: Config) -> dict[str, Any]:
     """The configuration's optimizer in plain values."""
-    made = make(config, OptimizerBuilder)
+    made = build(config, OptimizerBuilder)
     options = {k: v for k, v in made.optimizer.items() if k != "type"}
     decay = made.regularizer["factor"] if made.regularizer else 0.0
     return {"kind": made.optimizer["type"], "options": options, "decay": decay,

@@ -17,7 +17,7 @@ import paddle
 
 from benchmarks.scene import moved_copies, write_scenes
 from benchmarks.weights import busy_model
-from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config, parse_config
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.coco import CocoDataset
@@ -112,7 +112,7 @@ def prepare(case: Case, folder: Path) -> None:
 
 def _loader(config: Config, mode: str, dataset: CocoDataset) -> BatchLoader:
     section = "TrainReader" if mode == "train" else "EvalReader"
-    return make(config, Reader, (section,)).loader(dataset)
+    return build(config, Reader, (section,)).loader(dataset)
 
 
 def _arrays(model: MaskRCNN, batch: Batch, size: int) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ from benchmarks.machine import peak_memory
 from benchmarks.stopwatch import Stopwatch, now, watched
 from benchmarks.syncs import count_syncs
 from benchmarks.work import Work, read_weights, read_work
-from maskrcnn_edu.config.build import build_model, make
+from maskrcnn_edu.config.build import build, build_model
 from maskrcnn_edu.data.coco import CocoDataset, Sample
 from maskrcnn_edu.inference.onednn import compiled
 from maskrcnn_edu.model.mask.targets import generate_mask_target
@@ -65,7 +65,7 @@ class Bench:
         training = work.case.mode == "train"
         (self.model.train if training else self.model.eval)()
         # a rate of 0 moves nothing: every step has the same work
-        self.optimizer = make(work.config, OptimizerBuilder)(self.model, 0.0)
+        self.optimizer = build(work.config, OptimizerBuilder)(self.model, 0.0)
         self.calls: list[Call] | None = None
         self.counts: Answer = {}
         self.open = ExitStack()

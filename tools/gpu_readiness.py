@@ -23,7 +23,7 @@ import numpy as np
 import paddle
 
 from benchmarks.syncs import Syncs, count_syncs
-from maskrcnn_edu.config.build import build_model, make
+from maskrcnn_edu.config.build import build, build_model
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.optimizer import OptimizerBuilder
@@ -87,7 +87,7 @@ def _objects(boxes: np.ndarray, segms: list, is_crowd: list[bool]) -> GroundTrut
     return GroundTruth(paddle.to_tensor(boxes), paddle.to_tensor(labels), segms, crowd)
 
 
-def build(name: str) -> tuple[MaskRCNN, paddle.optimizer.Optimizer]:
+def build_training(name: str) -> tuple[MaskRCNN, paddle.optimizer.Optimizer]:
     """A run's model and optimizer."""
     source, changes = RUNS[name]
     config = load_config(source, [*SMALL, *changes])
@@ -96,7 +96,7 @@ def build(name: str) -> tuple[MaskRCNN, paddle.optimizer.Optimizer]:
     head = model.bbox_head
     if hasattr(head, "init_cot_head"):
         head.init_cot_head(paddle.full([head.num_classes, head.cot_classes], 0.1))
-    return model, make(config, OptimizerBuilder)(model, 0.001)
+    return model, build(config, OptimizerBuilder)(model, 0.001)
 
 
 def train_once(model: MaskRCNN, optimizer: paddle.optimizer.Optimizer) -> None:
@@ -280,7 +280,7 @@ def show_kernels() -> bool:
 
 def waits(name: str) -> tuple[Syncs, Syncs]:
     """Where a training step and a prediction of two images wait for the device."""
-    model, optimizer = build(name)
+    model, optimizer = build_training(name)
     with count_syncs() as training:
         train_once(model, optimizer)
     with count_syncs() as predicting:
@@ -301,7 +301,7 @@ def main() -> None:
     parser.add_argument("--run", choices=RUNS, help="only run this, for the log")
     chosen = parser.parse_args().run
     if chosen:
-        model, optimizer = build(chosen)
+        model, optimizer = build_training(chosen)
         print(BEGIN, file=sys.stderr, flush=True)
         train_once(model, optimizer)
         predict_once(model)

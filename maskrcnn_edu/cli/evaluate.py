@@ -7,7 +7,7 @@ import argparse
 from tqdm import tqdm
 
 from maskrcnn_edu.cli.options import add_weights, own_config
-from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.build import build
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.inference.evaluate import Evaluation, evaluate, write_results
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
         )
-    reader = make(config, Reader, ("EvalReader",))
+    reader = build(config, Reader, ("EvalReader",))
     with joined():
         result = _measure(model, dataset, reader)
     if result is None:  # process 0 writes and prints for all

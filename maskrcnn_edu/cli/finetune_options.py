@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.reader import Reader
@@ -48,11 +48,11 @@ def sized(options: argparse.Namespace, config: Config, overrides: list[str]) -> 
     Raises:
         ValueError: a batch size below 1.
     """
-    own = make(config, Reader, ("TrainReader",)).batch_size
+    own = build(config, Reader, ("TrainReader",)).batch_size
     size = own if options.batch_size is None else options.batch_size
     if size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {size}")
-    step, learning_rate = size * max(options.accumulate, 1), make(config, LearningRate)
+    step, learning_rate = size * max(options.accumulate, 1), build(config, LearningRate)
     chosen = config.places.get(("LearningRate", "base_lr"), "").startswith("--set")
     rate = learning_rate.base_lr if chosen else learning_rate.for_batches(step, own)
     changes = [f"TrainReader.batch_size={size}", f"LearningRate.base_lr={rate:.15e}"]

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from maskrcnn_edu.cli.finetune_options import add_finetuning, sized
 from maskrcnn_edu.cli.options import add_set
-from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     classes = f"num_classes={train_set.num_classes}"  # the data decides, not the configuration
     overrides = [*options.set, classes]
     config, said = sized(options, load_config(options.config, overrides), overrides)
-    batch_size = make(config, Reader, ("TrainReader",)).batch_size
+    batch_size = build(config, Reader, ("TrainReader",)).batch_size
     images = batch_size * max(options.accumulate, 1)
     budget = _budget(options, len(train_set) // images, config.values.get("epoch", 12))
     check_amp(options.amp)

@@ -31,7 +31,7 @@ from maskrcnn_edu.model.rpn.head import RPNHead
 # ---------------------------------------------------------------- building
 
 
-def make(config: Config, cls: type, key: Key | None = None, **derived) -> Any:
+def build(config: Config, cls: type, key: Key | None = None, **derived) -> Any:
     """Call a constructor with its section's values, shared values, and derived ones.
 
     Args:
@@ -56,22 +56,24 @@ def make(config: Config, cls: type, key: Key | None = None, **derived) -> Any:
             problem = f"{value!r} contradicts {fixed[word]!r}; leave it out"
             raise config.error((*key, word), problem)
         if word in hints and word not in fixed:
-            arguments[word] = part(config, key, cls, word) if is_part else value
+            arguments[word] = build_part(config, key, cls, word) if is_part else value
     for word in _unnamed_parts(config, hints, arguments):
-        arguments[word] = part(config, key, cls, word)
+        arguments[word] = build_part(config, key, cls, word)
     try:
         return cls(**arguments)
     except ValueError as error:
-        raise config.error(_blamed(key, hints, error), str(error)) from error
+        raise config.error(_blame_key(key, hints, error), str(error)) from error
 
 
-def part(config: Config, owner: Key, owner_class: type, word: str, **derived) -> Any:
+def build_part(config: Config, owner: Key, owner_class: type, word: str, **derived) -> Any:
     """Build the part that a parameter of a section asks for; None for ``null``."""
-    cls, key = locate(config, owner, owner_class, word)
-    return None if cls is None else make(config, cls, key, **derived)
+    cls, key = find_section(config, owner, owner_class, word)
+    return None if cls is None else build(config, cls, key, **derived)
 
 
-def locate(config: Config, owner: Key, owner_class: type, word: str) -> tuple[type | None, Key]:
+def find_section(
+    config: Config, owner: Key, owner_class: type, word: str
+) -> tuple[type | None, Key]:
     """Class and section of a part.
 
     A part is written in place (``head: {name: MaskFeat, num_convs: 2}``), or named
@@ -99,13 +101,13 @@ def _listed(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _blamed(key: Key, hints: Iterable[str], error: ValueError) -> Key:
+def _blame_key(key: Key, hints: Iterable[str], error: ValueError) -> Key:
     """The path of the parameter that a constructor's error message begins with."""
     word = str(error).split()[0].rstrip(":")
     return (*key, word) if word in hints else key
 
 
-TOP: Key = ("MaskRCNN",)
+MODEL_KEY: Key = ("MaskRCNN",)
 
 
 def build_model(config: Config) -> MaskRCNN:
@@ -117,38 +119,42 @@ def build_model(config: Config) -> MaskRCNN:
     Raises:
         ConfigError: names the key, its place, and what would be valid.
     """
-    backbone = part(config, TOP, MaskRCNN, "backbone")
+    backbone = build_part(config, MODEL_KEY, MaskRCNN, "backbone")
     neck = None
-    if section_at(config, TOP).get("neck"):
+    if section_at(config, MODEL_KEY).get("neck"):
         scales = [1 / s for s in backbone.out_strides]
         channels = backbone.out_channels
-        neck = part(config, TOP, MaskRCNN, "neck", in_channels=channels, spatial_scales=scales)
+        neck = build_part(
+            config, MODEL_KEY, MaskRCNN, "neck", in_channels=channels, spatial_scales=scales
+        )
     features = neck or backbone
     rpn_head = _build_rpn_head(config, features)
     bbox_head = _build_bbox_head(config, features)
     mask_head = _build_mask_head(config, features, bbox_head)
-    post_key = locate(config, TOP, MaskRCNN, "bbox_post_process")[1]
+    post_key = find_section(config, MODEL_KEY, MaskRCNN, "bbox_post_process")[1]
     # the boxes must be decoded with the weights that they were encoded with
     weights = {"prior_box_var": bbox_head.bbox_weight}
-    decode = part(config, post_key, BBoxPostProcess, "decode", **weights)
+    decode = build_part(config, post_key, BBoxPostProcess, "decode", **weights)
     model = MaskRCNN(
         backbone,
         rpn_head,
         bbox_head,
         mask_head,
-        make(config, BBoxPostProcess, post_key, decode=decode),
-        part(config, TOP, MaskRCNN, "mask_post_process"),
+        build(config, BBoxPostProcess, post_key, decode=decode),
+        build_part(config, MODEL_KEY, MaskRCNN, "mask_post_process"),
         neck,
-        section_at(config, TOP).get("use_extra_data", False),
+        section_at(config, MODEL_KEY).get("use_extra_data", False),
     )
     _check_num_classes(config, model)
     return model
 
 
 def _build_rpn_head(config: Config, features: FPN | ResNet) -> RPNHead:
-    rpn_head = part(config, TOP, MaskRCNN, "rpn_head", in_channel=features.out_channels[0])
-    owner = locate(config, TOP, MaskRCNN, "rpn_head")[1]
-    key = locate(config, owner, RPNHead, "anchor_generator")[1]
+    rpn_head = build_part(
+        config, MODEL_KEY, MaskRCNN, "rpn_head", in_channel=features.out_channels[0]
+    )
+    owner = find_section(config, MODEL_KEY, MaskRCNN, "rpn_head")[1]
+    key = find_section(config, owner, RPNHead, "anchor_generator")[1]
     given = list(rpn_head.anchor_generator.strides)
     if given != list(features.out_strides):  # anchors must stand on the maps that there are
         problem = f"the features have strides {features.out_strides}, got {given}"
@@ -157,18 +163,18 @@ def _build_rpn_head(config: Config, features: FPN | ResNet) -> RPNHead:
 
 
 def _build_bbox_head(config: Config, features: FPN | ResNet) -> BBoxHead:
-    key = locate(config, TOP, MaskRCNN, "bbox_head")[1]
+    key = find_section(config, MODEL_KEY, MaskRCNN, "bbox_head")[1]
     extractor = _build_extractor(config, key, BBoxHead, features)
     channels = {"in_channel": features.out_channels[0]}
-    if locate(config, key, BBoxHead, "head")[0] is TwoFCHead:
+    if find_section(config, key, BBoxHead, "head")[0] is TwoFCHead:
         channels["resolution"] = extractor.resolution
-    head = part(config, key, BBoxHead, "head", **channels)
+    head = build_part(config, key, BBoxHead, "head", **channels)
     derived = {"head": head, "in_channel": head.out_channel, "roi_extractor": extractor}
-    return make(config, switched_class(config, BBoxHead, key), key, **derived)
+    return build(config, switched_class(config, BBoxHead, key), key, **derived)
 
 
 def _build_mask_head(config: Config, features: FPN | ResNet, bbox_head: BBoxHead) -> MaskHead:
-    key = locate(config, TOP, MaskRCNN, "mask_head")[1]
+    key = find_section(config, MODEL_KEY, MaskRCNN, "mask_head")[1]
     extractor = _build_extractor(config, key, MaskHead, features)
     side, channels = extractor.resolution, features.out_channels[0]
     if section_at(config, key).get("share_bbox_feat", False):
@@ -177,11 +183,11 @@ def _build_mask_head(config: Config, features: FPN | ResNet, bbox_head: BBoxHead
             raise config.error((*key, "share_bbox_feat"), problem)
         # the mask head stands on Res5Head, which halves the size
         side, channels = -(-bbox_head.roi_extractor.resolution // 2), bbox_head.head.out_channel
-    head = part(config, key, MaskHead, "head", in_channel=channels)
-    mask_head = make(config, MaskHead, key, head=head, roi_extractor=extractor)
+    head = build_part(config, key, MaskHead, "head", in_channel=channels)
+    mask_head = build(config, MaskHead, key, head=head, roi_extractor=extractor)
     wanted = mask_head.mask_assigner.mask_resolution
     if wanted != 2 * side:
-        place = locate(config, key, MaskHead, "mask_assigner")[1]
+        place = find_section(config, key, MaskHead, "mask_assigner")[1]
         problem = f"the mask head draws {2 * side} cells, not {wanted}"
         raise config.error((*place, "mask_resolution"), problem)
     return mask_head
@@ -191,9 +197,9 @@ def _build_extractor(
     config: Config, owner: Key, owner_class: type, features: FPN | ResNet
 ) -> RoIAlign:
     scales = [1 / s for s in features.out_strides]
-    extractor = part(config, owner, owner_class, "roi_extractor", spatial_scale=scales)
+    extractor = build_part(config, owner, owner_class, "roi_extractor", spatial_scale=scales)
     if 1 < len(scales) <= extractor.end_level:
-        key = locate(config, owner, owner_class, "roi_extractor")[1]
+        key = find_section(config, owner, owner_class, "roi_extractor")[1]
         problem = f"there are levels 0 .. {len(scales) - 1}, got {extractor.end_level}"
         raise config.error((*key, "end_level"), problem)
     return extractor

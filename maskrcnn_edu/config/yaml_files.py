@@ -54,6 +54,11 @@ def shipped_configs() -> list[str]:
 
 
 def find_config(source: str | Path) -> Path:
+    """The file of a configuration: a path, or the name of a shipped one.
+
+    Raises:
+        ConfigError: there is neither; the message names the nearest shipped one.
+    """
     path = Path(source)
     if path.is_file():
         return path
@@ -68,7 +73,18 @@ def find_config(source: str | Path) -> Path:
 
 
 def read_with_bases(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict, dict[Key, str]]:
-    """A file's values with those of its ``_BASE_`` files; ``above`` are the files that need it."""
+    """A file's values with those of its ``_BASE_`` files.
+
+    Args:
+        path: the file.
+        above: the files whose ``_BASE_`` led here.
+
+    Returns:
+        The merged values, and where each key was written (see `Config`).
+
+    Raises:
+        ConfigError: not YAML, a base that does not exist, or one that leads back here.
+    """
     if path in above:
         raise ConfigError(f"{path.name}: _BASE_ leads back to this file; break the circle")
     values, places = parse_yaml(path.read_text(encoding="utf-8"), path.name)
@@ -95,6 +111,13 @@ def _merge(base: dict, top: dict) -> dict:
 
 
 def parse_yaml(text: str, name: str) -> tuple[dict, dict[Key, str]]:
+    """The values of a YAML text called ``name``, and where each key was written.
+
+    A tag (``!LinearWarmup``) becomes the key ``name`` of its section.
+
+    Raises:
+        ConfigError: not YAML, a key twice, or no sections; the message names the line.
+    """
     places: dict[Key, str] = {}
     try:
         root = yaml.compose(text, yaml.SafeLoader)
@@ -130,7 +153,16 @@ def _values(node: yaml.Node, key: Key, name: str, places: dict[Key, str]) -> Any
 
 
 def apply_override(values: dict, places: dict[Key, str], text: str) -> None:
-    """Apply one ``KEY=VALUE``."""
+    """Apply one ``KEY=VALUE`` of ``--set``; dots lead into sections, numbers into lists.
+
+    Args:
+        values: changed in place.
+        places: changed in place.
+        text: the setting.
+
+    Raises:
+        ConfigError: no ``=``, nothing at that place, or a value that is no YAML.
+    """
     if "=" not in text:
         raise ConfigError(f"--set {text}: write KEY=VALUE, for example num_classes=3")
     dotted, value = text.split("=", 1)

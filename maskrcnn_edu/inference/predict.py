@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.image_file import read_image
@@ -55,7 +55,7 @@ def predict_image(model: MaskRCNN, config: Config, image: np.ndarray) -> Predict
 
 def _batch(config: Config, image: np.ndarray) -> Batch:
     """One picture as the network sees it."""
-    sample_transforms, batch_transforms = make(config, Reader, ("EvalReader",)).transforms()
+    sample_transforms, batch_transforms = build(config, Reader, ("EvalReader",)).transforms()
     steps = [t for t in sample_transforms if not isinstance(t, Decode)]  # it is decoded
     samples = [apply_transforms(sample_from_array(image), steps, np.random.default_rng(0))]
     for transform in batch_transforms:

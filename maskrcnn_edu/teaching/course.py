@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from maskrcnn_edu.config.build import build_model, make
+from maskrcnn_edu.config.build import build, build_model
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.coco import CocoDataset
@@ -66,7 +66,7 @@ def new_model(config: Config | None = None, seed: int = 0) -> tuple[MaskRCNN, Co
 
 def batch_of(dataset: CocoDataset, rows: Sequence[int], config: Config) -> Batch:
     """The given images as the network sees them while predicting, annotations included."""
-    sample_transforms, batch_transforms = make(config, Reader, ("EvalReader",)).transforms()
+    sample_transforms, batch_transforms = build(config, Reader, ("EvalReader",)).transforms()
     random = np.random.default_rng(0)
     samples = [apply_transforms(dataset[i], sample_transforms, random) for i in rows]
     for transform in batch_transforms:
@@ -76,4 +76,4 @@ def batch_of(dataset: CocoDataset, rows: Sequence[int], config: Config) -> Batch
 
 def loader(dataset: CocoDataset, config: Config, seed: int = 0) -> BatchLoader:
     """The batches that training draws from a dataset."""
-    return make(config, Reader, ("TrainReader",)).loader(dataset, seed)
+    return build(config, Reader, ("TrainReader",)).loader(dataset, seed)

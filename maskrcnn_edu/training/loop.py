@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import paddle
 
-from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
@@ -121,9 +121,9 @@ def train_steps(
             foreground ones: each batch's box and mask losses are divided by its own number.
             (And without batch norm, which sees one batch at a time.)
     """
-    learning_rate = make(config, LearningRate)
+    learning_rate = build(config, LearningRate)
     epochs = config.values.get("epoch", 12)
-    optimizer = make(config, OptimizerBuilder)(model, learning_rate.at(0, 0.0, epochs))
+    optimizer = build(config, OptimizerBuilder)(model, learning_rate.at(0, 0.0, epochs))
     scaler = loss_scaler(amp)
     at = start.restore(model, optimizer, scaler) if start else Position()
     trainable = [p for p in model.parameters() if not p.stop_gradient]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import paddle
 
-from maskrcnn_edu.config.build import build_model, make
+from maskrcnn_edu.config.build import build, build_model
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.loader import BatchLoader
@@ -107,7 +107,7 @@ def train(
     model = _new_model(config, train_set, seed, weights, pretrain, on_pretrained)
     if frozen:
         on_message(f"frozen: {len(freeze(model, frozen))} of {len(model.state_dict())} weights")
-    loader = make(config, Reader, ("TrainReader",)).loader(train_set, seed, rank(), world_size())
+    loader = build(config, Reader, ("TrainReader",)).loader(train_set, seed, rank(), world_size())
     watch = Watch(model, MOST_SKIPPED if amp == "fp16" else 0)
     steps = train_steps(model, config, loader, budget, seed, start, stop, watch, amp, accumulate)
     try:
@@ -158,7 +158,7 @@ def _new_model(
     if weights is not None:
         load_weights(model, weights)
     if isinstance(model.bbox_head, COTBBoxHead):
-        loader = make(config, Reader, ("TrainReader",)).loader(train_set, seed)
+        loader = build(config, Reader, ("TrainReader",)).loader(train_set, seed)
         model.bbox_head.init_cot_head(learn_relation(model, loader))
     return model
 
@@ -177,7 +177,7 @@ def _observe(
         for step in steps:
             on_step(step)
         return
-    reader = make(config, Reader, ("EvalReader",))
+    reader = build(config, Reader, ("EvalReader",))
     looks = list(LOOKS)[len(run.history.evaluations) :]
     step = None
     for step in steps:

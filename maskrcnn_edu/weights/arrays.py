@@ -62,6 +62,7 @@ def load_weights(model: nn.Layer, source: str | Path) -> None:
 
 
 def array_shapes(model: nn.Layer) -> dict[str, list[int]]:
+    """The shape of every weight of a model, by its name in the state dict."""
     return {k: list(v.shape) for k, v in model.state_dict().items()}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maskrcnn_edu.config.build import build_model, make
+from maskrcnn_edu.config.build import build, build_model
 from maskrcnn_edu.config.schema import load_config, parse_config
 from maskrcnn_edu.config.yaml_files import ConfigError, shipped_configs
 from maskrcnn_edu.model.backbone import Res5Head
@@ -146,8 +146,8 @@ def test_shipped_configurations_build(name):
     model = build_model(config)
     for part in (model.bbox_head, model.mask_head, model.bbox_post_process.decode):
         assert part.num_classes == config.values["num_classes"]
-    make(config, LearningRate)
-    make(config, OptimizerBuilder)
+    build(config, LearningRate)
+    build(config, OptimizerBuilder)
     for reader in ("TrainReader", "EvalReader"):
         assert config.values[reader]["batch_size"] >= 1
 
@@ -246,10 +246,10 @@ def test_a_tag_is_a_name():
 # ---- what does not: reading ------------------------------------------------------
 
 
-def error_of(text, build=False):
+def error_of(text, also_build=False):
     with pytest.raises(ConfigError) as caught:
         config = parse_config(text, "my.yml")
-        if build:
+        if also_build:
             build_model(config)
     return str(caught.value)
 
@@ -348,7 +348,7 @@ def replaced(text, old, new):
     ],
 )
 def test_what_cannot_be_built_is_named_with_its_line(tiny_text, old, new, words):
-    message = error_of(replaced(tiny_text["fpn"], old, new), build=True)
+    message = error_of(replaced(tiny_text["fpn"], old, new), also_build=True)
     for word in ["my.yml, line ", *words]:
         assert word in message, message
 
@@ -356,7 +356,7 @@ def test_what_cannot_be_built_is_named_with_its_line(tiny_text, old, new, words)
 def test_a_contradiction_between_two_sections_is_found(tiny_text):
     # no shared value at the top: the box head would have 3 classes and all others 80
     text = tiny_text["fpn"].replace("num_classes: 3\n", "")
-    message = error_of(replaced(text, "BBoxHead:", "BBoxHead:\n  num_classes: 3"), build=True)
+    message = error_of(replaced(text, "BBoxHead:", "BBoxHead:\n  num_classes: 3"), also_build=True)
     assert "num_classes" in message
 
 
@@ -537,7 +537,7 @@ def test_an_impossible_value_of_set_is_named_when_building():
 def test_an_impossible_learning_rate_is_named(section):
     config = parse_config(f"epoch: 1\nLearningRate: {section}\n", "my.yml")
     with pytest.raises(ConfigError, match=r"my.yml, line 2: LearningRate\.(base_lr|schedulers)"):
-        make(config, LearningRate)
+        build(config, LearningRate)
 
 
 def test_what_to_yaml_writes_is_plain_yaml():

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from maskrcnn_edu.cli.main import main
-from maskrcnn_edu.config.build import make
+from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data import rle
 from maskrcnn_edu.data.coco import CocoDataset
@@ -32,7 +32,7 @@ from maskrcnn_edu.structures import BitMask
 HEIGHT, WIDTH = 16, 24
 SECONDS = 10  # for one example; the usual one takes some milliseconds
 READER = replace(
-    make(load_config("shapes_fpn"), Reader, ("TrainReader",)), batch_size=2, drop_last=False
+    build(load_config("shapes_fpn"), Reader, ("TrainReader",)), batch_size=2, drop_last=False
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.config.build import build_model, make
+from maskrcnn_edu.config.build import build, build_model
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader
@@ -60,8 +60,8 @@ def train_a_little(folder, record):
     fixed = CocoDataset(folder / "annotations/instances_val.json", folder / "val")
     paddle.seed(5)
     model = build_model(config)
-    loader = make(config, Reader, ("TrainReader",)).loader(data, 0)
-    batch = next(iter(make(config, Reader, ("TrainReader",)).loader(fixed, 0).epoch(0)))
+    loader = build(config, Reader, ("TrainReader",)).loader(data, 0)
+    batch = next(iter(build(config, Reader, ("TrainReader",)).loader(fixed, 0).epoch(0)))
     recorder = Recorder(model, batch, every=3) if record else None
     if recorder:
         recorder.record()
@@ -93,7 +93,7 @@ def test_train_can_be_handed_a_recorder(shapes, tmp_path):
     data = CocoDataset(shapes / "annotations/instances_train.json", shapes / "train")
     val = CocoDataset(shapes / "annotations/instances_val.json", shapes / "val")
     config = load_config("shapes_fpn", [*SMALL, f"num_classes={data.num_classes}"])
-    batch = next(iter(make(config, Reader, ("TrainReader",)).loader(val, 0).epoch(0)))
+    batch = next(iter(build(config, Reader, ("TrainReader",)).loader(val, 0).epoch(0)))
     recorder = Recorder(None, batch, every=2)
     with pytest.raises(ValueError, match="no model before the first step"):
         recorder.record()
