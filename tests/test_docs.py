@@ -62,3 +62,49 @@ def test_every_name_of_the_package_is_in_the_ledger():
     missing = {name for name in names if f"`{name}`" not in LEDGER}
     missing |= {key for key in TOP_LEVEL if f"`{key}" not in LEDGER} - {"architecture", "epoch"}
     assert not missing
+
+
+# ---- README and guides ---------------------------------------------------------------
+
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_links_lead_somewhere(guide):
+    targets = re.findall(r"\]\(([^)#]+)\)", guide.read_text(encoding="utf-8"))
+    missing = [t for t in targets if "://" not in t and not (guide.parent / t).exists()]
+    assert not missing
+
+
+def test_every_guide_can_be_found_from_the_readme():
+    text = GUIDES[0].read_text(encoding="utf-8")
+    assert not [path.name for path in GUIDES[1:] if f"(docs/{path.name})" not in text]
+
+
+def test_the_readme_draws_the_house_as_it_is():
+    tree = GUIDES[0].read_text(encoding="utf-8").split("```\nmaskrcnn_edu/\n")[1].split("```")[0]
+    inside = {line.split()[0].strip("/") for line in tree.splitlines() if line.startswith("  ")}
+    there = {path.name for path in (ROOT / "maskrcnn_edu").iterdir()}
+    assert inside == {name for name in there if not name.startswith("__")}
+    beside = {line.split()[0] for line in tree.splitlines() if line[:1].strip()}
+    assert not [name for name in beside if not (ROOT / name).is_dir()]
+
+
+def test_the_readme_names_files_and_symbols_that_are_there():
+    """Section of the document -> names -> files: each name is defined in one of the files."""
+    lines = GUIDES[0].read_text(encoding="utf-8").split("| section of the document")[1].splitlines()
+    table = [line.split("|")[2:4] for line in lines[2:] if line.startswith("| ")]
+    assert len(table) >= 14
+    for names, files in table:
+        paths = [ROOT / "maskrcnn_edu" / f for f in re.findall(r"`([^`]+)`", files)]
+        found = "".join(
+            p.read_text(encoding="utf-8")
+            for path in paths
+            for p in ([path] if path.is_file() else path.glob("*.py"))
+        )
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"^(class|def) {name}\b", found, re.MULTILINE), name
+
+
+def test_the_readme_is_two_screens():
+    assert len(GUIDES[0].read_text(encoding="utf-8").splitlines()) <= 100
