@@ -12,8 +12,8 @@ from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.inference.evaluate import Evaluation, evaluate, write_results
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
-from maskrcnn_edu.system.processes import joined, rank, run_group, starts_group, world_size
-from maskrcnn_edu.weights.folder import Classes, load_model
+from maskrcnn_edu.system.processes import distributed, launch, rank, should_launch, world_size
+from maskrcnn_edu.weights.folder import ClassNames, load_model
 from maskrcnn_edu.weights.zoo import find_weights
 
 
@@ -32,10 +32,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """``eval``"""
     find_weights(options.weights)  # fetched once, before other processes want it
-    if starts_group(options.processes):
-        return run_group(options.processes, options.arguments)
+    if should_launch(options.processes):
+        return launch(options.processes, options.arguments)
     dataset = CocoDataset(options.json, options.images)
-    named = Classes(dataset.class_names, dataset.category_ids)
+    named = ClassNames(dataset.class_names, dataset.category_ids)
     model, config, classes = load_model(options.weights, own_config(options), named)
     if dataset.category_ids != classes.category_ids:
         there = dict(zip(dataset.category_ids, dataset.class_names))
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
         )
     reader = build(config, Reader, ("EvalReader",))
-    with joined():
+    with distributed():
         result = _measure(model, dataset, reader)
     if result is None:  # process 0 writes and prints for all
         return 0

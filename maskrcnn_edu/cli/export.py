@@ -8,7 +8,7 @@ from pathlib import Path
 from maskrcnn_edu.cli.options import add_weights, own_config
 from maskrcnn_edu.inference.export import export_onnx, export_paddle
 from maskrcnn_edu.system.files import atomic_write
-from maskrcnn_edu.weights.folder import load_model, read_classes, write_meaning
+from maskrcnn_edu.weights.folder import load_model, read_classes, save_metadata
 from maskrcnn_edu.weights.pdparams import write_pdparams
 
 FORMATS = ("paddle", "onnx", "pdparams")
@@ -46,6 +46,6 @@ def run(options: argparse.Namespace) -> int:
         export_onnx(model, out)
     if "pdparams" in formats:
         atomic_write(out / "model.pdparams", lambda path: write_pdparams(path, model.state_dict()))
-    write_meaning(out, config, classes)
+    save_metadata(out, config, classes)
     print(f"{', '.join(sorted(p.name for p in out.glob('*')))} are in {out}")
     return 0

@@ -6,7 +6,7 @@ import argparse
 
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import Config
-from maskrcnn_edu.weights.zoo import OFFICIAL, official
+from maskrcnn_edu.weights.zoo import MODEL_ZOO, zoo_entry
 
 
 def add_set(command: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_weights(command: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FOLDER|FILE|NAME",
         help="folder that `train` wrote, a .pdparams or .safetensors file, or a published one: "
-        + ", ".join(name for name, known in OFFICIAL.items() if known.config),
+        + ", ".join(name for name, known in MODEL_ZOO.items() if known.config),
     )
     command.add_argument(
         "--config", help="configuration of a file of weights (a published file's is known)"
@@ -39,7 +39,7 @@ def own_config(options: argparse.Namespace) -> Config | None:
     """The configuration that the options name for a file of weights."""
     if options.config is None and not options.set:
         return None
-    known = official(options.weights)
+    known = zoo_entry(options.weights)
     name = options.config or (known and known.config)
     if name is None:
         raise ValueError("--set changes a configuration: name it with --config")

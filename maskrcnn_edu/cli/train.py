@@ -16,13 +16,13 @@ from maskrcnn_edu.config.yaml_files import shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.problems import first_few
 from maskrcnn_edu.data.reader import Reader
-from maskrcnn_edu.system.interrupt import StopRequest
+from maskrcnn_edu.system.interrupt import GracefulStop
 from maskrcnn_edu.system.processes import (
     best_process_count,
-    joined,
+    distributed,
+    launch,
     rank,
-    run_group,
-    starts_group,
+    should_launch,
     world_size,
 )
 from maskrcnn_edu.training.amp import DTYPES, check_amp
@@ -31,7 +31,7 @@ from maskrcnn_edu.training.loop import Budget, Step
 from maskrcnn_edu.training.run import train
 from maskrcnn_edu.training.run_folder import History, Interrupted, Saving
 from maskrcnn_edu.viz.curves import draw_curves
-from maskrcnn_edu.weights.zoo import OFFICIAL, find_weights
+from maskrcnn_edu.weights.zoo import MODEL_ZOO, find_weights
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="FOLDER|FILE|NAME",
         help="start from what fits of a folder that `train` wrote, of a .pdparams or .safetensors "
         "file, or of a published one: "
-        f"{', '.join(OFFICIAL)} (default: the configuration's pretrain_weights)",
+        f"{', '.join(MODEL_ZOO)} (default: the configuration's pretrain_weights)",
     )
     add_finetuning(command)
     command.add_argument(
@@ -112,9 +112,9 @@ def run(options: argparse.Namespace) -> int:
         pretrain = config.values.get("pretrain_weights")
     if rank() == 0 and pretrain is not None:
         _find_pretrained(pretrain)  # fetched once, before the other processes want it
-    if starts_group(processes):
-        return run_group(processes, options.arguments)
-    with joined(), StopRequest() as stop:
+    if should_launch(processes):
+        return launch(processes, options.arguments)
+    with distributed(), GracefulStop() as stop:
         if rank() == 0:
             _describe(train_set, val_set, world_size())
             print(said, end="\n" if said else "", flush=True)

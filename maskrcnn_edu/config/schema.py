@@ -36,7 +36,7 @@ from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.model.rpn.head import RPNHead
 from maskrcnn_edu.model.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.model.rpn.targets import RPNTargetAssign
-from maskrcnn_edu.system.suggest import nearest
+from maskrcnn_edu.system.suggest import did_you_mean
 
 SECTIONS = {
     c.__name__: c
@@ -99,7 +99,7 @@ def _check_top_level(config: Config) -> None:
     known = [*TOP_LEVEL, *SECTIONS]
     for key, value in config.values.items():
         if key not in known:
-            raise config.error((key,), f"unknown key{nearest(key, known)}")
+            raise config.error((key,), f"unknown key{did_you_mean(key, known)}")
         if key in SECTIONS:
             _check_section(config, SECTIONS[key], value, (key,))
         elif not _fits(value, TOP_LEVEL[key]):
@@ -121,7 +121,7 @@ def _check_section(config: Config, cls: type, values: Any, key: Key) -> None:
         if word == "name" and value == cls.__name__:
             continue
         if word not in hints:
-            raise config.error(here, f"unknown key of {cls.__name__}{nearest(word, hints)}")
+            raise config.error(here, f"unknown key of {cls.__name__}{did_you_mean(word, hints)}")
         nested = class_for(config, hints[word], value, here)
         if nested and isinstance(value, dict):
             _check_section(config, nested, value, here)
@@ -149,7 +149,7 @@ def class_for(config: Config, hint: Any, value: Any, key: Key) -> type | None:
         return None
     name = value.get("name", next(iter(ours))) if isinstance(value, dict) else value
     if name not in ours:
-        near = nearest(str(name), ours)
+        near = did_you_mean(str(name), ours)
         raise config.error(key, f"must be {' or '.join(ours)}, got {name!r}{near}")
     return ours[name]
 

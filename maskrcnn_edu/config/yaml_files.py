@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from maskrcnn_edu.system.suggest import nearest
+from maskrcnn_edu.system.suggest import did_you_mean
 
 SHIPPED = Path(__file__).parent
 
@@ -68,7 +68,7 @@ def find_config(source: str | Path) -> Path:
     known = shipped_configs()
     raise ConfigError(
         f"there is no configuration {str(source)!r}: neither a file of that name nor one of "
-        f"{', '.join(known)}{nearest(str(source), known)}"
+        f"{', '.join(known)}{did_you_mean(str(source), known)}"
     )
 
 

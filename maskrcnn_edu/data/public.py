@@ -15,8 +15,8 @@ from maskrcnn_edu.data.importers.index_masks import read_masks
 from maskrcnn_edu.data.importers.via import read_via
 from maskrcnn_edu.data.importers.write_coco import split, write_dataset
 from maskrcnn_edu.data.problems import Problem
-from maskrcnn_edu.system.download import fetch, need_room
-from maskrcnn_edu.system.suggest import nearest
+from maskrcnn_edu.system.download import fetch, require_disk_space
+from maskrcnn_edu.system.suggest import did_you_mean
 
 VAL_SHARE = 0.2
 ROOM = "make room and try again, it goes on where it stopped"
@@ -96,7 +96,7 @@ def get_dataset(
             space, a damaged archive; and `DownloadError`.
     """
     if name not in DATASETS:
-        raise ValueError(f"there is no dataset {name}{nearest(name, DATASETS)}")
+        raise ValueError(f"there is no dataset {name}{did_you_mean(name, DATASETS)}")
     known, out_dir = DATASETS[name], Path(out_dir)
     work = out_dir.with_name(out_dir.name + ".part")
     if (out_dir / known.splits.val_json).is_file():  # it has its name: it is whole
@@ -127,7 +127,7 @@ def _check_room(known: PublicDataset, work: Path) -> None:
     """What is there of an earlier run need not be written again."""
     total = sum(2 * each.size + each.unpacked for each in known.archives)
     there = sum(p.stat().st_size for p in work.rglob("*") if p.is_file())
-    need_room(work.parent, max(total - there, 0), "the archives and what is in them")
+    require_disk_space(work.parent, max(total - there, 0), "the archives and what is in them")
 
 
 def unpack(archive: Path, folder: Path, wanted: Sequence[str] = ("",)) -> None:
@@ -149,7 +149,7 @@ def unpack(archive: Path, folder: Path, wanted: Sequence[str] = ("",)) -> None:
             for member in members:
                 _refuse_escape(member, archive)
             missing = [m for m in members if not _is_whole(folder / m.filename, m.file_size)]
-            need_room(folder.parent, sum(m.file_size for m in missing), archive.name)
+            require_disk_space(folder.parent, sum(m.file_size for m in missing), archive.name)
             for member in missing:
                 _take_out(packed, member, folder / member.filename)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 from maskrcnn_edu.data.coco import Sample
 from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
-from maskrcnn_edu.system.suggest import nearest
+from maskrcnn_edu.system.suggest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ def _build(where: str, known: dict[str, type], step: dict[str, Any]) -> Any:
     """One transform from ``{Name: {option: value}}``."""
     name, options = next(iter(step.items())) if len(step) == 1 else (str(step), {})
     if name not in known:
-        raise ValueError(f"{where}: unknown transform {name}{nearest(name, known)}")
+        raise ValueError(f"{where}: unknown transform {name}{did_you_mean(name, known)}")
     names = [f.name for f in fields(known[name])]
     for option in options or {}:
         if option not in names:
-            raise ValueError(f"{where}: {name} has no option {option}{nearest(option, names)}")
+            raise ValueError(f"{where}: {name} has no option {option}{did_you_mean(option, names)}")
     try:
         return known[name](**(options or {}))
     except ValueError as error:

@@ -21,7 +21,7 @@ from maskrcnn_edu.inference.coco_results import coco_results, only
 from maskrcnn_edu.inference.detect import unpasted
 from maskrcnn_edu.inference.onednn import compiled
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
-from maskrcnn_edu.system.processes import gather, rank, world_size
+from maskrcnn_edu.system.processes import all_gather_object, rank, world_size
 
 STATISTICS = (
     "AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl",
@@ -83,7 +83,7 @@ def evaluate(
         found = list(_predict(model, dataset, reader, own, on_batch))
     if was_training:
         model.train()
-    shares = gather(found) if shared else [found]
+    shares = all_gather_object(found) if shared else [found]
     if number > 0:
         return None
     in_order = [b for turn in itertools.zip_longest(*shares) for b in turn if b is not None]

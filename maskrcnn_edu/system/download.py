@@ -70,7 +70,7 @@ def fetch(url: str, path: str | Path, checksum: str | None = None, quiet: bool =
     return path
 
 
-def need_room(folder: str | Path, size: int, what: str) -> None:
+def require_disk_space(folder: str | Path, size: int, what: str) -> None:
     """Refuse early what the disk cannot hold.
 
     Args:
@@ -151,7 +151,7 @@ def _transfer(url: str, part: _Part, quiet: bool) -> None:
         if response.status != 206:  # from the beginning
             part.start(_version(response), _promised_md5(response))
         coming = int(response.headers.get("Content-Length") or 0)
-        need_room(part.content.parent, coming, part.content.name.removesuffix(".part"))
+        require_disk_space(part.content.parent, coming, part.content.name.removesuffix(".part"))
         total = part.size + coming
         with (
             tqdm(total=total or None, initial=part.size, unit="B", unit_scale=True,

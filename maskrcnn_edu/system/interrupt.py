@@ -6,7 +6,7 @@ import signal
 from types import FrameType
 
 
-class StopRequest:
+class GracefulStop:
     """Within the block, the first Ctrl-C (or SIGTERM) is only remembered.
 
     The work inside asks ``stop()`` from time to time. From the first signal on, the next
@@ -32,7 +32,7 @@ class StopRequest:
         """What the process should end with: 130 after Ctrl-C, 143 after SIGTERM, else 0."""
         return 0 if self.number is None else 128 + self.number
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> GracefulStop:
         self._before = {number: signal.getsignal(number) for number in self.SIGNALS}
         for number in self.SIGNALS:
             signal.signal(number, self._remember)

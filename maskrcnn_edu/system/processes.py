@@ -73,12 +73,12 @@ def best_process_count(batch_size: int) -> int:
 # ---------------------------------------------------------------- starting and ending
 
 
-def starts_group(count: int) -> bool:
+def should_launch(count: int) -> bool:
     """Whether this process should start ``count`` others, and leave the work to them."""
     return count > 1 and world_size() == 1
 
 
-def run_group(count: int, command: Sequence[str]) -> int:
+def launch(count: int, command: Sequence[str]) -> int:
     """Run a command in ``count`` processes, and wait for them.
 
     This process only looks after them: while a process waits for another one's numbers
@@ -97,7 +97,7 @@ def run_group(count: int, command: Sequence[str]) -> int:
         ChildProcessError: a process failed; the message says which, and its last words.
     """
     settings = _group_settings(count)
-    members = Members()
+    members = Workers()
     try:
         with members.signals():
             for own in settings:
@@ -108,7 +108,7 @@ def run_group(count: int, command: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[None]:
+def distributed() -> Iterator[None]:
     """Meet the other processes, if this is one of many; all work together in this block."""
     if world_size() == 1:
         yield
@@ -127,7 +127,7 @@ def joined() -> Iterator[None]:
         raise
 
 
-class Members:
+class Workers:
     """The processes of a group, in order of rank, as their parent sees them."""
 
     def __init__(self):
@@ -257,7 +257,7 @@ def _free_ports(count: int) -> list[int]:
         return [s.getsockname()[1] for s in sockets]
 
 
-def same_everywhere(value: float) -> float:
+def broadcast_from_rank0(value: float) -> float:
     """Process 0's value, in every process."""
     if world_size() == 1:
         return value
@@ -266,7 +266,7 @@ def same_everywhere(value: float) -> float:
     return shared.item()
 
 
-def gather(items: list) -> list[list]:
+def all_gather_object(items: list) -> list[list]:
     """Every process's list, in order of rank, in every process.
 
     Args:

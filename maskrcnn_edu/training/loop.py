@@ -16,7 +16,7 @@ from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.optimizer import LearningRate, OptimizerBuilder
 from maskrcnn_edu.structures import Batch, TrainingStages
-from maskrcnn_edu.system.processes import rank, same_everywhere, world_size
+from maskrcnn_edu.system.processes import broadcast_from_rank0, rank, world_size
 from maskrcnn_edu.training.amp import autocast, loss_scaler
 from maskrcnn_edu.training.checkpoint import (
     Checkpoint,
@@ -131,7 +131,8 @@ def train_steps(
     for batches, epoch, used in _endless(loader, accumulate, at):
         started = time.perf_counter()
         # clocks differ; all processes must stop at the same step
-        progress = same_everywhere(math.inf if stop() else budget.progress(at.step, at.seconds))
+        progress = math.inf if stop() else budget.progress(at.step, at.seconds)
+        progress = broadcast_from_rank0(progress)
         if progress >= 1.0:
             return
         _draw_from(seed, at.step)

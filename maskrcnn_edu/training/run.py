@@ -28,8 +28,8 @@ from maskrcnn_edu.training.loop import Budget, Step, train_steps
 from maskrcnn_edu.training.nan_guard import MOST_SKIPPED, NotFiniteError, Watch, report
 from maskrcnn_edu.training.run_folder import History, Run, Saving
 from maskrcnn_edu.weights.arrays import load_weights
-from maskrcnn_edu.weights.folder import Classes, save_model
-from maskrcnn_edu.weights.pretrained import Pretrained, load_pretrained
+from maskrcnn_edu.weights.folder import ClassNames, save_model
+from maskrcnn_edu.weights.pretrained import LoadReport, load_pretrained
 
 RELATION_BATCHES = 100
 
@@ -62,7 +62,7 @@ def train(
     budget: Budget, seed: int = 0, weights: str | Path | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
     pretrain: str | Path | None = None,
-    on_pretrained: Callable[[Pretrained], None] = lambda report: None,
+    on_pretrained: Callable[[LoadReport], None] = lambda report: None,
     saving: Saving = Saving(), stop: Callable[[], bool] = lambda: False,
     on_message: Callable[[str], None] = lambda message: None,
     amp: str | None = None, accumulate: int = 1, frozen: Sequence[str] = (),
@@ -117,7 +117,7 @@ def train(
     if rank() == 0:
         run.check_finished()
         check_finite({name: value.numpy() for name, value in model.state_dict().items()})
-        classes = Classes(train_set.class_names, train_set.category_ids)
+        classes = ClassNames(train_set.class_names, train_set.category_ids)
         save_model(out_dir, model, config, classes)
     return model, run.history
 
@@ -148,7 +148,7 @@ def _new_model(
     seed: int,
     weights: str | Path | None,
     pretrain: str | Path | None,
-    on_pretrained: Callable[[Pretrained], None],
+    on_pretrained: Callable[[LoadReport], None],
 ) -> MaskRCNN:
     """A model before its first step: the same in every process."""
     paddle.seed(seed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskrcnn_edu.system.processes import rank, same_everywhere, world_size
+from maskrcnn_edu.system.processes import broadcast_from_rank0, rank, world_size
 from maskrcnn_edu.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
@@ -131,7 +131,7 @@ class Run:
             start = self._go_on() if self.saving.resume else None
             if start is None:
                 self._begin_anew()
-        step = same_everywhere(-1.0 if start is None else float(start.position.step))
+        step = broadcast_from_rank0(-1.0 if start is None else float(start.position.step))
         if rank() > 0 and step >= 0:  # all processes see one folder
             start = self.folder.load(int(step))
         if start is not None:

@@ -203,7 +203,7 @@ def test_after_a_kill_the_next_run_goes_on_where_it_stopped(
 
 def test_a_wrong_checksum(server, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MASKRCNN_EDU_MIRROR", server.url)
-    monkeypatch.setattr(datasets, "need_room", lambda *a: None)
+    monkeypatch.setattr(datasets, "require_disk_space", lambda *a: None)
     assert main(["data", "get", "coco-val", "--out", str(tmp_path / "c")]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "instead of f4bbac642086de4f52a3fdda2de5fa2c" in error and "try again" in error

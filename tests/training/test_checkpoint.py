@@ -23,7 +23,7 @@ from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.system.files import atomic_write
-from maskrcnn_edu.system.interrupt import StopRequest
+from maskrcnn_edu.system.interrupt import GracefulStop
 from maskrcnn_edu.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
@@ -398,13 +398,13 @@ def test_without_a_schedule_only_a_stop_saves(shapes, tmp_path):
 
 def test_the_first_signal_is_a_request_the_second_is_not():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
+    with pytest.raises(KeyboardInterrupt), GracefulStop() as stop:
         assert not stop() and stop.exit_code == 0
         os.kill(os.getpid(), signal.SIGINT)
         assert stop() and stop.exit_code == 130
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
-    with StopRequest() as stop:
+    with GracefulStop() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.exit_code == 143
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.system import processes as parallel
-from maskrcnn_edu.system.processes import Members, gather
+from maskrcnn_edu.system.processes import Workers, all_gather_object
 from maskrcnn_edu.training.distributed import (
     average_gradients,
     balanced_loss,
@@ -174,7 +174,7 @@ def test_gradients_are_averaged_and_none_counts_as_zero(pair):
 
 
 def test_one_process_gathers_its_own():
-    assert gather([{"score": 0.1}]) == [[{"score": 0.1}]]
+    assert all_gather_object([{"score": 0.1}]) == [[{"score": 0.1}]]
 
 
 # ---------------------------------------------------------------- starting and ending
@@ -213,7 +213,7 @@ def ended_with(code):
 
 @pytest.fixture
 def members():
-    started = Members()
+    started = Workers()
     yield started
     started.stop()
 

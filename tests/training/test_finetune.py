@@ -16,7 +16,7 @@ from maskrcnn_edu.training.loop import Budget
 from maskrcnn_edu.training.run import train
 from maskrcnn_edu.training.run_folder import Interrupted, Saving
 from maskrcnn_edu.weights.arrays import read_arrays
-from maskrcnn_edu.weights.folder import Classes, save_model
+from maskrcnn_edu.weights.folder import ClassNames, save_model
 from maskrcnn_edu.weights.pretrained import load_pretrained, stored_classes
 from maskrcnn_edu.weights.zoo import coco_classes
 
@@ -40,7 +40,7 @@ def saved(tiny, build_tiny, tiny_text, tmp_path):
     """A model of the classes cat, dog, emu in a folder, and how to build one for C classes."""
     text = tiny_text["c4" if tiny.neck is None else "fpn"]
     config = parse_config(text)
-    save_model(tmp_path / "run", tiny, config, Classes(["cat", "dog", "emu"], [1, 5, 9]))
+    save_model(tmp_path / "run", tiny, config, ClassNames(["cat", "dog", "emu"], [1, 5, 9]))
     return tmp_path / "run", lambda c: build_tiny(text.replace("classes: 3", f"classes: {c}"))
 
 
@@ -64,7 +64,7 @@ def test_classes_of_the_same_name_keep_what_was_learned(saved, tiny):
     before, old = class_layers(model), class_layers(tiny)
     report = load_pretrained(model, folder, names)
     after = class_layers(model)
-    assert report.classes == ["emu", "cat"] and report.misshapen == []
+    assert report.classes == ["emu", "cat"] and report.shape_mismatch == []
     assert "2 of its classes keep what was learned about them: emu, cat" in str(report)
     for layer in ("score", "delta", "mask"):
         for new, stored in ((1, 2), (3, 0)):
@@ -87,9 +87,9 @@ def test_the_same_classes_in_another_order_are_not_mixed_up(saved, tiny):
 def test_without_a_common_name_the_shape_decides(saved, tiny):
     folder, build = saved
     other, same_size = build(4), build(3)
-    assert len(load_pretrained(other, folder, ["a", "b", "c", "d"]).misshapen) == 6
+    assert len(load_pretrained(other, folder, ["a", "b", "c", "d"]).shape_mismatch) == 6
     report = load_pretrained(same_size, folder, ["a", "b", "c"])
-    assert report.misshapen == report.classes == []
+    assert report.shape_mismatch == report.classes == []
     for layer, rows in class_layers(same_size).items():
         np.testing.assert_array_equal(rows, class_layers(tiny)[layer])
 
@@ -100,10 +100,10 @@ def test_boxes_that_are_the_same_for_all_classes_are_taken_whole(build_tiny, tin
         return made.replace("head: TwoFCHead", "head: TwoFCHead\n  cls_agnostic: true")
 
     old = build_tiny(text(3))
-    save_model(tmp_path, old, parse_config(text(3)), Classes(["cat", "dog", "emu"], [1, 2, 3]))
+    save_model(tmp_path, old, parse_config(text(3)), ClassNames(["cat", "dog", "emu"], [1, 2, 3]))
     model = build_tiny(text(2))
     report = load_pretrained(model, tmp_path, ["emu", "yak"])
-    assert report.misshapen == [] and report.classes == ["emu"]
+    assert report.shape_mismatch == [] and report.classes == ["emu"]
     assert (model.bbox_head.bbox_delta.weight == old.bbox_head.bbox_delta.weight).all()
     np.testing.assert_array_equal(class_layers(model)["score"][0], class_layers(old)["score"][2])
 

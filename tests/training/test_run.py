@@ -20,7 +20,7 @@ from maskrcnn_edu.training.nan_guard import NotFiniteError, Range, Watch
 from maskrcnn_edu.training.run import train
 from maskrcnn_edu.training.run_folder import Saving
 from maskrcnn_edu.weights.arrays import load_weights
-from maskrcnn_edu.weights.folder import Classes, load_model, save_model
+from maskrcnn_edu.weights.folder import ClassNames, load_model, save_model
 from maskrcnn_edu.weights.pdparams import write_pdparams
 
 SMALL = ("ResNet.depth=10", "ResNet.ch_out_list=[8,8,16,16]", "FPN.out_channel=8")
@@ -104,7 +104,7 @@ def test_weights_that_do_not_fit_are_listed_and_change_nothing(shapes, tmp_path)
     assert "model.safetensors" in str(problem.value)
     for name, value in other.state_dict().items():
         assert (value.numpy() == before[name]).all()
-    save_model(tmp_path / "c", model, config, Classes(["a"], [1]))
+    save_model(tmp_path / "c", model, config, ClassNames(["a"], [1]))
     (tmp_path / "c/model.safetensors").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="not a whole"):
         load_model(tmp_path / "c")

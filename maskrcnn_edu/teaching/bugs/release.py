@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from types import ModuleType, TracebackType
 
-from maskrcnn_edu.system.suggest import nearest
+from maskrcnn_edu.system.suggest import did_you_mean
 from maskrcnn_edu.teaching.bugs.bug import Bug
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
 
@@ -72,7 +72,7 @@ def release(name: str, together: bool = False) -> Release:
         RuntimeError: another bug is out, and ``together`` is off; or this one is out.
     """
     if name not in BUGS:
-        raise ValueError(f"there is no bug {name!r}{nearest(name, BUGS)}")
+        raise ValueError(f"there is no bug {name!r}{did_you_mean(name, BUGS)}")
     if name in released() or (_OUT and not together):
         raise RuntimeError(f"cannot release {name!r}: {', '.join(released())} is out already")
     return Release(BUGS[name])
