@@ -42,7 +42,7 @@ from maskrcnn_edu.structures import (
 )  # fmt: skip
 from maskrcnn_edu.system.cpu import num_threads
 from maskrcnn_edu.system.device import choose_device
-from maskrcnn_edu.weights.arrays import assign
+from maskrcnn_edu.weights.arrays import set_state
 
 PICTURES = 1_000_000
 """As many as make compiling pay for every model: measured is the time after that."""
@@ -61,7 +61,7 @@ class Bench:
     def __init__(self, work: Work, weights: Mapping[str, np.ndarray]):
         self.work, self.near = work, work.near
         self.model = build_model(work.config)
-        assign(self.model, weights)
+        set_state(self.model, weights)
         training = work.case.mode == "train"
         (self.model.train if training else self.model.eval)()
         # a rate of 0 moves nothing: every step has the same work

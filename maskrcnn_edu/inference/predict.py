@@ -28,7 +28,7 @@ from maskrcnn_edu.inference.overlay import Overlay
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch, Detections, PredictionStages
 from maskrcnn_edu.system.files import atomic_write
-from maskrcnn_edu.weights.folder import Classes
+from maskrcnn_edu.weights.folder import ClassNames
 
 PHOTO_ENDINGS = (
     ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".heic",
@@ -129,7 +129,7 @@ def warn(photo: Path, problem: OSError) -> None:
 def predict_photos(
     model: MaskRCNN,
     config: Config,
-    classes: Classes,
+    classes: ClassNames,
     photos: Iterable[Path],
     out_dir: str | Path,
     min_score: float = 0.5,
@@ -192,7 +192,7 @@ def predict_photos(
     return results
 
 
-def _check(model: MaskRCNN, classes: Classes, min_score: float) -> None:
+def _check(model: MaskRCNN, classes: ClassNames, min_score: float) -> None:
     if not 0 <= min_score <= 1:
         raise ValueError(f"min_score must be from 0 to 1, got {min_score}")
     count = model.bbox_head.num_classes
@@ -227,7 +227,7 @@ def _read_quietly(photo: Path) -> np.ndarray:
 def _predict_photo(
     model: MaskRCNN,
     config: Config,
-    classes: Classes,
+    classes: ClassNames,
     image: np.ndarray,
     record: dict,
     overlay: Overlay,

@@ -23,7 +23,7 @@ from maskrcnn_edu.data.transforms import apply_transforms
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.device import choose_device
-from maskrcnn_edu.weights.folder import Classes, load_model
+from maskrcnn_edu.weights.folder import ClassNames, load_model
 from maskrcnn_edu.weights.zoo import cache_folder
 
 IMAGES = {"train": 48, "val": 16}
@@ -52,7 +52,7 @@ def course_config(changes: Sequence[str] = ()) -> Config:
     return load_config(COURSE, [f"num_classes={scenes('val').num_classes}", *changes])
 
 
-def course_model() -> tuple[MaskRCNN, Config, Classes]:
+def course_model() -> tuple[MaskRCNN, Config, ClassNames]:
     """The course's trained model (four and a half minutes of `make demo`), ready to predict."""
     return load_model(COURSE_MODEL)
 

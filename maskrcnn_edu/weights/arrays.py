@@ -22,6 +22,9 @@ WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yml", "classes.json"
 def read_arrays(source: str | Path) -> dict[str, np.ndarray]:
     """The weights of a folder, a ``.safetensors`` file, a ``.pdparams`` file, or by name.
 
+    Returns:
+        State dict name -> array, of whatever shapes and types the file holds.
+
     Raises:
         ValueError: there is no such file, or it is damaged or of another kind.
     """
@@ -55,10 +58,10 @@ def load_weights(model: nn.Layer, source: str | Path) -> None:
     """
     path = _weights_file(source)
     arrays, expected = read_arrays(path), array_shapes(model)
-    problems = _differences(expected, {k: list(v.shape) for k, v in arrays.items()})
-    if problems:
-        raise ValueError(f"{path} does not fit the model:\n  " + "\n  ".join(problems))
-    assign(model, arrays)
+    differences = _differences(expected, {k: list(v.shape) for k, v in arrays.items()})
+    if differences:
+        raise ValueError(f"{path} does not fit the model:\n  " + "\n  ".join(differences))
+    set_state(model, arrays)
 
 
 def array_shapes(model: nn.Layer) -> dict[str, list[int]]:
@@ -66,10 +69,15 @@ def array_shapes(model: nn.Layer) -> dict[str, list[int]]:
     return {k: list(v.shape) for k, v in model.state_dict().items()}
 
 
-def assign(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put arrays into a model by name, one after the other: memory for one of them is enough.
+def set_state(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put arrays into a model by name; names that either side lacks are passed over.
 
-    Half-precision arrays are half as large, not half a model: weights stay float32.
+    One after the other, so that memory for one of them is enough. float16 arrays become
+    float32, as all weights of a model are.
+
+    Args:
+        model: changed in place.
+        arrays: state dict name -> array of the weight's shape.
     """
     for name, tensor in model.state_dict().items():
         if name in arrays:
@@ -77,13 +85,13 @@ def assign(model: nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
             tensor.set_value(array.astype(np.float32) if array.dtype == np.float16 else array)
 
 
-def _differences(expected: dict[str, list], found: dict[str, list]) -> list[str]:
+def _differences(expected: dict[str, list], stored: dict[str, list]) -> list[str]:
     """One line for every weight that is missing, unexpected or of another shape."""
-    missing = [f"missing: {k} {expected[k]}" for k in expected if k not in found]
-    unexpected = [f"unexpected: {k} {found[k]}" for k in found if k not in expected]
+    missing = [f"missing: {k} {expected[k]}" for k in expected if k not in stored]
+    unexpected = [f"unexpected: {k} {stored[k]}" for k in stored if k not in expected]
     shapes = [
-        f"shape: {k} is {found[k]}, the model has {expected[k]}"
+        f"shape: {k} is {stored[k]}, the model has {expected[k]}"
         for k in expected
-        if k in found and expected[k] != found[k]
+        if k in stored and expected[k] != stored[k]
     ]
     return missing + unexpected + shapes

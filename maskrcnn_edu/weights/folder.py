@@ -1,4 +1,4 @@
-"""Weights on disk: folders of our own, and single files, PaddleDetection's among them.
+"""A model on disk: a folder of our own, or a single file, PaddleDetection's among them.
 
 A folder holds everything a prediction needs: ``model.safetensors`` the weights,
 ``config.yml`` the configuration they belong to, ``classes.json`` the names and the
@@ -21,11 +21,11 @@ from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.weights.arrays import CLASSES, CONFIG, WEIGHTS, load_weights
-from maskrcnn_edu.weights.zoo import coco_classes, find_weights, official
+from maskrcnn_edu.weights.zoo import coco_classes, find_weights, zoo_entry
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassNames:
     """What the labels 0 .. C-1 mean.
 
     Attributes:
@@ -37,24 +37,24 @@ class Classes:
     category_ids: list[int]
 
 
-def save_model(folder: str | Path, model: MaskRCNN, config: Config, classes: Classes) -> None:
+def save_model(folder: str | Path, model: MaskRCNN, config: Config, classes: ClassNames) -> None:
     """Write a model's folder; what was there before is replaced file by file."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()}
-    write_meaning(folder, config, classes)
+    save_metadata(folder, config, classes)
     atomic_write(folder / WEIGHTS, lambda p: p.write_bytes(save(arrays)))
 
 
-def write_meaning(folder: Path, config: Config, classes: Classes) -> None:
-    """Write the configuration and the classes that weights belong to."""
+def save_metadata(folder: Path, config: Config, classes: ClassNames) -> None:
+    """Write the configuration and the class names that weights belong to, beside them."""
     atomic_write(folder / CONFIG, lambda p: p.write_text(config.to_yaml(), encoding="utf-8"))
     atomic_write(folder / CLASSES, lambda p: p.write_text(json.dumps(asdict(classes), indent=1)))
 
 
 def load_model(
-    source: str | Path, config: Config | None = None, classes: Classes | None = None
-) -> tuple[MaskRCNN, Config, Classes]:
+    source: str | Path, config: Config | None = None, classes: ClassNames | None = None
+) -> tuple[MaskRCNN, Config, ClassNames]:
     """Read a model that is ready to predict.
 
     Args:
@@ -71,7 +71,7 @@ def load_model(
     if path.is_dir():
         config, classes = _read_folder(path, config)
     else:
-        config = config or _official_config(path)
+        config = config or _zoo_config(path)
         classes = classes or default_classes(config.values.get("num_classes", 80))
     model = build_model(config)
     load_weights(model, path)
@@ -79,7 +79,7 @@ def load_model(
     return model, config, classes
 
 
-def _read_folder(folder: Path, config: Config | None) -> tuple[Config, Classes]:
+def _read_folder(folder: Path, config: Config | None) -> tuple[Config, ClassNames]:
     for name in (CONFIG, CLASSES, WEIGHTS):
         if not (folder / name).is_file():
             raise ValueError(
@@ -87,13 +87,12 @@ def _read_folder(folder: Path, config: Config | None) -> tuple[Config, Classes]:
             )
     if config is not None:
         raise ValueError(f"{folder} has a configuration of its own; leave --config out")
-    content = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
-    return load_config(folder / CONFIG), Classes(**content)
+    return load_config(folder / CONFIG), read_classes(folder / CLASSES)
 
 
-def _official_config(path: Path) -> Config:
+def _zoo_config(path: Path) -> Config:
     """The configuration of a published file, known by its name."""
-    known = official(path)
+    known = zoo_entry(path)
     if known is None or known.config is None:
         raise ValueError(
             f"{path}: which configuration do these weights belong to? Name it: --config NAME|FILE"
@@ -101,15 +100,15 @@ def _official_config(path: Path) -> Config:
     return load_config(known.config, known.changes)
 
 
-def default_classes(count: int) -> Classes:
+def default_classes(count: int) -> ClassNames:
     """What labels mean when nobody says it: COCO's classes if there are 80."""
     if count == 80:
-        return Classes(*coco_classes())
-    return Classes([f"class {i}" for i in range(count)], list(range(1, count + 1)))
+        return ClassNames(*coco_classes())
+    return ClassNames([f"class {i}" for i in range(count)], list(range(1, count + 1)))
 
 
-def read_classes(path: str | Path) -> Classes:
-    """Classes from a ``classes.json`` or from an annotation file in COCO format.
+def read_classes(path: str | Path) -> ClassNames:
+    """Class names from a ``classes.json`` or from an annotation file in COCO format.
 
     Raises:
         ValueError: the file is neither.
@@ -118,8 +117,8 @@ def read_classes(path: str | Path) -> Classes:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         if "categories" in content:
             rows = sorted((c["id"], c["name"]) for c in content["categories"])
-            return Classes([name for _, name in rows], [number for number, _ in rows])
-        return Classes(list(content["names"]), list(content["category_ids"]))
+            return ClassNames([name for _, name in rows], [number for number, _ in rows])
+        return ClassNames(list(content["names"]), list(content["category_ids"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: neither a classes.json nor an annotation file with categories ({error!r})"

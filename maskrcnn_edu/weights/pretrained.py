@@ -1,4 +1,4 @@
-"""Taking from other weights what fits."""
+"""Finetuning starts from other weights: what fits of them, and what does not."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 from paddle import nn
 
-from maskrcnn_edu.weights.arrays import CLASSES, WEIGHTS, array_shapes, assign, read_arrays
-from maskrcnn_edu.weights.folder import Classes, read_classes
-from maskrcnn_edu.weights.zoo import coco_classes, find_weights, official
+from maskrcnn_edu.weights.arrays import CLASSES, WEIGHTS, array_shapes, read_arrays, set_state
+from maskrcnn_edu.weights.folder import ClassNames, read_classes
+from maskrcnn_edu.weights.zoo import coco_classes, find_weights, zoo_entry
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class LoadReport:
     """Which weights of a model came from a file.
 
     Attributes:
         source: the file.
         used: model's names that received stored weights.
         missing: model's names that the file has nothing for.
-        misshapen: one line each for stored weights of another shape (another number of
+        shape_mismatch: one line each for stored weights of another shape (another number of
             classes, for instance).
         unexpected: the file's names that the model has no place for.
         classes: names of classes whose rows were found by name, see `load_pretrained`.
@@ -31,28 +31,28 @@ class Pretrained:
     source: str
     used: list[str]
     missing: list[str]
-    misshapen: list[str]
+    shape_mismatch: list[str]
     unexpected: list[str]
     classes: list[str]
 
     def __str__(self) -> str:
-        total = len(self.used) + len(self.missing) + len(self.misshapen)
+        total = len(self.used) + len(self.missing) + len(self.shape_mismatch)
         lines = [f"{len(self.used)} of {total} weights from {self.source}"]
         for title, names in (
             ("not in the file, start at random", self.missing),
-            ("of another shape, start at random", self.misshapen),
+            ("of another shape, start at random", self.shape_mismatch),
             ("in the file, but without a place", self.unexpected),
             ("of its classes keep what was learned about them", self.classes),
         ):
             if names:
-                shown = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
-                lines.append(f"  {len(names)} {title}: {shown}")
+                first = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
+                lines.append(f"  {len(names)} {title}: {first}")
         return "\n".join(lines)
 
 
 def load_pretrained(
     model: nn.Layer, source: str | Path, class_names: Sequence[str] = ()
-) -> Pretrained:
+) -> LoadReport:
     """Put those stored weights into a model that fit it, whatever the others are.
 
     A stored name counts as a model's if it is its end: ``res2.res2a...`` of a backbone
@@ -77,33 +77,33 @@ def load_pretrained(
     if shared and list(class_names) != old.names:
         arrays |= _class_rows(model, arrays, old.names, class_names)
     stored_name = {key: _stored_name(key, arrays) for key in expected}
-    found = {key: name for key, name in stored_name.items() if name is not None}
-    fits = {k: arrays[name] for k, name in found.items() if list(arrays[name].shape) == expected[k]}
+    matched = {key: name for key, name in stored_name.items() if name is not None}
+    fits = {k: arrays[n] for k, n in matched.items() if list(arrays[n].shape) == expected[k]}
     if not fits:
         raise ValueError(f"{source}: none of its weights fits this model")
-    assign(model, fits)
-    return Pretrained(
+    set_state(model, fits)
+    return LoadReport(
         str(source),
         used=list(fits),
-        missing=[k for k in expected if k not in found],
-        misshapen=[
+        missing=[k for k in expected if k not in matched],
+        shape_mismatch=[
             f"{k} {list(arrays[name].shape)} instead of {expected[k]}"
-            for k, name in found.items()
+            for k, name in matched.items()
             if k not in fits
         ],
-        unexpected=sorted(set(arrays) - set(found.values())),
+        unexpected=sorted(set(arrays) - set(matched.values())),
         classes=shared,
     )
 
 
-def stored_classes(source: str | Path) -> Classes | None:
-    """What the labels of stored weights mean; None if nobody knows."""
+def stored_classes(source: str | Path) -> ClassNames | None:
+    """What the labels of stored weights mean: a folder's or COCO's classes; None if unknown."""
     path = find_weights(source)
     folder = path.parent if path.name == WEIGHTS else path
     if (folder / CLASSES).is_file():
         return read_classes(folder / CLASSES)
-    known = official(path)
-    return Classes(*coco_classes()) if known and known.config else None
+    known = zoo_entry(path)
+    return ClassNames(*coco_classes()) if known and known.config else None
 
 
 CLASS_LAYERS = {

@@ -1,4 +1,4 @@
-"""PaddleDetection's published weights: names, addresses, and the classes they know."""
+"""PaddleDetection's model zoo: names, addresses, and the classes that the models know."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskrcnn_edu.system.download import fetch
-from maskrcnn_edu.system.suggest import nearest
+from maskrcnn_edu.system.suggest import did_you_mean
 
 ADDRESS = "https://paddledet.bj.bcebos.com/models"
 
 
 @dataclass(frozen=True)
-class Official:
+class ZooEntry:
     """One published file.
 
     Attributes:
@@ -28,17 +28,18 @@ class Official:
 
 
 C4, FPN = "mask_rcnn_r50_1x_coco", "mask_rcnn_r50_fpn_1x_coco"
-OFFICIAL = {
-    "mask_rcnn_r50_1x_coco": Official(f"{ADDRESS}/mask_rcnn_r50_1x_coco.pdparams", C4),
-    "mask_rcnn_r50_2x_coco": Official(f"{ADDRESS}/mask_rcnn_r50_2x_coco.pdparams", C4),
-    "mask_rcnn_r50_fpn_1x_coco": Official(f"{ADDRESS}/mask_rcnn_r50_fpn_1x_coco.pdparams", FPN),
-    "mask_rcnn_r50_fpn_2x_coco": Official(f"{ADDRESS}/mask_rcnn_r50_fpn_2x_coco.pdparams", FPN),
-    "mask_rcnn_r101_fpn_1x_coco": Official(
+MODEL_ZOO = {
+    "mask_rcnn_r50_1x_coco": ZooEntry(f"{ADDRESS}/mask_rcnn_r50_1x_coco.pdparams", C4),
+    "mask_rcnn_r50_2x_coco": ZooEntry(f"{ADDRESS}/mask_rcnn_r50_2x_coco.pdparams", C4),
+    "mask_rcnn_r50_fpn_1x_coco": ZooEntry(f"{ADDRESS}/mask_rcnn_r50_fpn_1x_coco.pdparams", FPN),
+    "mask_rcnn_r50_fpn_2x_coco": ZooEntry(f"{ADDRESS}/mask_rcnn_r50_fpn_2x_coco.pdparams", FPN),
+    "mask_rcnn_r101_fpn_1x_coco": ZooEntry(
         f"{ADDRESS}/mask_rcnn_r101_fpn_1x_coco.pdparams", FPN, ("ResNet.depth=101",)
     ),
-    "ResNet50_cos_pretrained": Official(f"{ADDRESS}/pretrained/ResNet50_cos_pretrained.pdparams"),
-    "ResNet101_pretrained": Official(f"{ADDRESS}/pretrained/ResNet101_pretrained.pdparams"),
+    "ResNet50_cos_pretrained": ZooEntry(f"{ADDRESS}/pretrained/ResNet50_cos_pretrained.pdparams"),
+    "ResNet101_pretrained": ZooEntry(f"{ADDRESS}/pretrained/ResNet101_pretrained.pdparams"),
 }
+"""Name -> what is published under it."""
 
 
 def cache_folder() -> Path:
@@ -47,9 +48,9 @@ def cache_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "maskrcnn_edu"
 
 
-def official(source: str | Path) -> Official | None:
-    """The published file that a name or a file's name stands for."""
-    return OFFICIAL.get(Path(source).name.removesuffix(".pdparams"))
+def zoo_entry(source: str | Path) -> ZooEntry | None:
+    """The published file that a name or a file's name stands for; None if there is none."""
+    return MODEL_ZOO.get(Path(source).name.removesuffix(".pdparams"))
 
 
 def find_weights(source: str | Path) -> Path:
@@ -68,12 +69,12 @@ def find_weights(source: str | Path) -> Path:
         return Path(source)
     if text.startswith(("http://", "https://")):
         return fetch(text, cache_folder() / text.rsplit("/", 1)[-1])
-    if text.removesuffix(".pdparams") in OFFICIAL:
-        url = OFFICIAL[text.removesuffix(".pdparams")].url
+    if text.removesuffix(".pdparams") in MODEL_ZOO:
+        url = MODEL_ZOO[text.removesuffix(".pdparams")].url
         return fetch(url, cache_folder() / url.rsplit("/", 1)[-1])
     raise ValueError(
         f"there are no weights at {text}: neither a file or folder, nor the name of a published "
-        f"file ({', '.join(OFFICIAL)}){nearest(text, OFFICIAL)}"
+        f"file ({', '.join(MODEL_ZOO)}){did_you_mean(text, MODEL_ZOO)}"
     )
 
 

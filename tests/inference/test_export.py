@@ -9,7 +9,7 @@ import pytest
 from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.config.schema import parse_config
 from maskrcnn_edu.structures import Batch
-from maskrcnn_edu.weights.folder import Classes, save_model
+from maskrcnn_edu.weights.folder import ClassNames, save_model
 
 if paddle.__version__.startswith("2."):
     pytest.skip("export needs Paddle 3", allow_module_level=True)
@@ -134,7 +134,7 @@ def test_adaptive_suppression_is_not_for_onnx(build_tiny, tiny_text, tmp_path):
 def test_the_command(tiny_fpn, tiny_text, tmp_path, capsys):
     pytest.importorskip("paddle2onnx")
     config = parse_config(tiny_text["fpn"] + "export_onnx: true\n")
-    save_model(tmp_path / "run", tiny_fpn, config, Classes(["a", "b", "c"], [1, 2, 3]))
+    save_model(tmp_path / "run", tiny_fpn, config, ClassNames(["a", "b", "c"], [1, 2, 3]))
     command = ["export", "--weights", str(tmp_path / "run"), "--out"]
     assert main([*command, str(tmp_path / "default")]) == 0
     assert {p.name for p in (tmp_path / "default").iterdir()} == {

@@ -33,7 +33,7 @@ from maskrcnn_edu.inference.predict import (
 )
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.structures import BitMask, Detections
-from maskrcnn_edu.weights.folder import Classes, save_model
+from maskrcnn_edu.weights.folder import ClassNames, save_model
 
 READER = """
 EvalReader:
@@ -45,7 +45,7 @@ EvalReader:
   batch_transforms:
   - PadBatch: {pad_to_stride: 32}
 """
-THREE = Classes(["cat", "dog", "emu"], [1, 5, 9])
+THREE = ClassNames(["cat", "dog", "emu"], [1, 5, 9])
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +339,7 @@ def test_a_full_disk_names_the_file_and_loses_nothing(tiny, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("classes", "min_score", "words"),
     [(THREE, 1.5, "min_score"), (THREE, float("nan"), "min_score"),
-     (Classes(["cat"], [1]), 0.5, "knows 3 classes, but 1 are named: cat")],
+     (ClassNames(["cat"], [1]), 0.5, "knows 3 classes, but 1 are named: cat")],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_before_any_work(tiny, tmp_path, classes, min_score, words):
     with pytest.raises(ValueError, match=words):

@@ -11,10 +11,10 @@ from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.config.schema import load_config, parse_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.shapes import write_shapes
-from maskrcnn_edu.training.checkpoint import Schedule
+from maskrcnn_edu.training.checkpoint import CheckpointInterval
 from maskrcnn_edu.training.loop import Budget
 from maskrcnn_edu.training.run import train
-from maskrcnn_edu.training.run_folder import Interrupted, Saving
+from maskrcnn_edu.training.run_folder import Interrupted, CheckpointPolicy
 from maskrcnn_edu.weights.arrays import read_arrays
 from maskrcnn_edu.weights.folder import ClassNames, save_model
 from maskrcnn_edu.weights.pretrained import load_pretrained, stored_classes
@@ -158,7 +158,7 @@ def test_a_frozen_run_goes_on_frozen_or_not_at_all(shapes, tmp_path):
             on_step=lambda step: seen.append(step.losses()), **options,
         )  # fmt: skip
 
-    saving, whole, first, second = Saving(Schedule(steps=2)), [], [], []
+    saving, whole, first, second = CheckpointPolicy(CheckpointInterval(steps=2)), [], [], []
     train_for(whole, saving=saving)
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(Interrupted):

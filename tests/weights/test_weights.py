@@ -10,10 +10,10 @@ import pytest
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import load_config, parse_config
 from maskrcnn_edu.weights.arrays import load_weights, read_arrays
-from maskrcnn_edu.weights.folder import Classes, load_model, read_classes, save_model
+from maskrcnn_edu.weights.folder import ClassNames, load_model, read_classes, save_model
 from maskrcnn_edu.weights.pdparams import write_pdparams
 from maskrcnn_edu.weights.pretrained import load_pretrained
-from maskrcnn_edu.weights.zoo import OFFICIAL, coco_classes, find_weights
+from maskrcnn_edu.weights.zoo import MODEL_ZOO, coco_classes, find_weights
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_file_needs_a_configuration(tiny_fpn, tiny_text, tmp_path):
 
 def test_a_folder_has_its_own_configuration(tiny_fpn, tiny_text, tmp_path):
     config = parse_config(tiny_text["fpn"])
-    save_model(tmp_path, tiny_fpn, config, Classes(["a", "b", "c"], [1, 2, 3]))
+    save_model(tmp_path, tiny_fpn, config, ClassNames(["a", "b", "c"], [1, 2, 3]))
     with pytest.raises(ValueError, match="configuration of its own; leave --config out"):
         load_model(tmp_path, config)
 
@@ -116,7 +116,7 @@ def test_other_classes_leave_the_class_layers_alone(tiny, build_tiny, tiny_text,
     model = build_tiny(text.replace("num_classes: 3", "num_classes: 5"))
     before = {k: v.numpy() for k, v in model.state_dict().items()}
     report = load_pretrained(model, tmp_path / "w.pdparams")
-    layers = {line.split()[0].rsplit(".", 1)[0] for line in report.misshapen}
+    layers = {line.split()[0].rsplit(".", 1)[0] for line in report.shape_mismatch}
     assert layers == {"bbox_head.bbox_score", "bbox_head.bbox_delta", "mask_head.mask_fcn_logits"}
     assert not report.missing and not report.unexpected
     for key, value in model.state_dict().items():
@@ -134,7 +134,7 @@ def test_nothing_fits(tiny_fpn, tmp_path):
 
 
 def test_published_names_lead_to_addresses_and_configurations(cache):
-    for name, known in OFFICIAL.items():
+    for name, known in MODEL_ZOO.items():
         assert known.url.endswith(f"/{name}.pdparams") and known.url.startswith("https://")
         if known.config:
             build_model(load_config(known.config, known.changes))
@@ -145,13 +145,13 @@ def test_a_published_file_is_looked_for_in_the_cache_first(cache, name):
     place = cache / f"{name.removesuffix('.pdparams')}.pdparams"
     with pytest.raises(ValueError) as caught:  # offline
         find_weights(name)
-    assert f"put it at {place}" in str(caught.value) and OFFICIAL[place.stem].url in str(
+    assert f"put it at {place}" in str(caught.value) and MODEL_ZOO[place.stem].url in str(
         caught.value
     )
     cache.mkdir(exist_ok=True)
     place.write_bytes(b"here")
     assert find_weights(name) == place
-    assert find_weights(OFFICIAL[place.stem].url) == place
+    assert find_weights(MODEL_ZOO[place.stem].url) == place
 
 
 def test_an_unknown_name(cache):
@@ -162,7 +162,7 @@ def test_an_unknown_name(cache):
 
 def test_the_documents_pretrain_weights_have_an_address():
     url = load_config("mask_rcnn_r50_1x_coco").values["pretrain_weights"]
-    assert url == OFFICIAL["ResNet50_cos_pretrained"].url
+    assert url == MODEL_ZOO["ResNet50_cos_pretrained"].url
 
 
 # ---- classes ---------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_classes_from_either_file(tmp_path):
     ours, coco = tmp_path / "classes.json", tmp_path / "instances.json"
     ours.write_text(json.dumps({"names": ["a", "b"], "category_ids": [1, 7]}))
     coco.write_text(json.dumps({"categories": [{"id": 7, "name": "b"}, {"id": 1, "name": "a"}]}))
-    assert read_classes(ours) == read_classes(coco) == Classes(["a", "b"], [1, 7])
+    assert read_classes(ours) == read_classes(coco) == ClassNames(["a", "b"], [1, 7])
     for wrong in ("[]", "{}", "no json"):
         coco.write_text(wrong)
         with pytest.raises(ValueError, match=r"instances.json: neither a classes.json nor"):
@@ -189,10 +189,10 @@ def test_classes_from_either_file(tmp_path):
 
 
 @pytest.mark.skipif("MASKRCNN_EDU_WEIGHTS" not in os.environ, reason="needs official weights")
-@pytest.mark.parametrize("name", [n for n, known in OFFICIAL.items() if known.config])
+@pytest.mark.parametrize("name", [n for n, known in MODEL_ZOO.items() if known.config])
 def test_official_weights_fit(name):
     """Run where published files are in the folder that the variable names."""
-    known = OFFICIAL[name]
+    known = MODEL_ZOO[name]
     path = find_weights(f"{os.environ['MASKRCNN_EDU_WEIGHTS']}/{name}.pdparams")
     load_weights(build_model(load_config(known.config, known.changes)), path)
     assert read_arrays(path)
