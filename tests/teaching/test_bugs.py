@@ -1,8 +1,12 @@
 """The bug zoo: every bug can be seen, and leaves nothing behind."""
 
+import ast
+import inspect
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from types import ModuleType
 
 import numpy as np
@@ -32,9 +36,16 @@ from maskrcnn_edu.structures import (
     RoISamples,
     RPNOutput,
 )
-from maskrcnn_edu.teaching.bugs import catalog as bugzoo
+from maskrcnn_edu.teaching.bugs.bug import Bug, Patch
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
-from maskrcnn_edu.teaching.bugs.release import release, release_from_environment, released
+from maskrcnn_edu.teaching.bugs.place import Place
+from maskrcnn_edu.teaching.bugs.release import (
+    ENVIRONMENT_VARIABLE,
+    Release,
+    release,
+    release_from_environment,
+    released,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -259,15 +270,15 @@ def test_a_gradient_through_the_proposals_changes_no_loss(tiny_c4, make_batch):
 
 def everything():
     """Every attribute of every loaded module of the package, and of its classes."""
-    found = {}
+    attributes = {}
     for module_name, module in list(sys.modules.items()):
-        if not module_name.startswith("maskrcnn_edu") or module is bugzoo:
+        if not module_name.startswith("maskrcnn_edu"):
             continue
         for name, value in vars(module).items():
-            found[module_name, name] = value
+            attributes[module_name, name] = value
             if isinstance(value, type) and value.__module__.startswith("maskrcnn_edu"):
-                found |= {(module_name, name, n): v for n, v in vars(value).items()}
-    return found
+                attributes |= {(module_name, name, n): v for n, v in vars(value).items()}
+    return attributes
 
 
 def differences(before, after):
@@ -280,7 +291,7 @@ def test_exactly_what_was_there_is_there_again(name):
     before = everything()
     with release(name) as bug:
         assert bug is BUGS[name] and released() == [name]
-        assert len(differences(before, everything())) >= len(bug.wrong)
+        assert len(differences(before, everything())) >= len(bug.places)
     assert differences(before, everything()) == [] and released() == []
 
 
@@ -342,6 +353,8 @@ def test_two_bugs_in_one_function_come_back_in_order():
     before = everything()
     first = release("masks_transposed")
     second = release("constant_mask_vanishes", together=True)
+    assert left_half_mask().tolist() == [[[1] * 4, [1] * 4, [0] * 4, [0] * 4]]
+    assert not square_mask().any()
     with pytest.raises(RuntimeError, match="catch 'constant_mask_vanishes' before"):
         first.catch()
     second.catch()
@@ -353,19 +366,20 @@ def test_two_bugs_in_one_function_come_back_in_order():
 
 
 def test_the_environment_names_a_bug(monkeypatch):
-    monkeypatch.setenv(bugzoo.ENVIRONMENT_VARIABLE, "iou_plus_one")
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "iou_plus_one")
     right = box_functions.bbox_overlaps
-    assert release_from_environment() is BUGS["iou_plus_one"]
+    out = release_from_environment()
+    assert out.bug is BUGS["iou_plus_one"]
     assert box_functions.bbox_overlaps is not right
-    bugzoo._OUT[-1].catch()
+    out.catch()
     assert box_functions.bbox_overlaps is right
 
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_no_bug_in_the_environment(monkeypatch, value):
-    monkeypatch.delenv(bugzoo.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     if value is not None:
-        monkeypatch.setenv(bugzoo.ENVIRONMENT_VARIABLE, value)
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, value)
     assert release_from_environment() is None and released() == []
 
 
@@ -376,12 +390,95 @@ def test_no_bug_in_the_environment(monkeypatch, value):
 def test_every_bug_says_what_who_and_where(bug):
     assert bug.name in BUGS and bug.title.isascii() and len(bug.title) <= 45
     assert len(bug.story) > 60 and bug.story.isascii() and bug.story.endswith(".")
-    assert bug.where and bug.stage and bug.source().count("def ") == len(bug.wrong)
+    assert bug.places
     assert bug.tests and all((ROOT / path).exists() for path in bug.tests)
     assert bug.notebooks
 
 
-def test_the_text_of_a_bug_shows_the_mistake():
-    assert "meshgrid" in BUGS["anchors_xy_swapped"].source()
-    for name in PROBES:
-        assert "# the mistake" in BUGS[name].source()
+# ---- what differs is the mistake -------------------------------------------------
+
+PATCHES = [(bug, patch) for bug in BUGS.values() for patch in bug.patches]
+
+
+@pytest.mark.parametrize(("bug", "patch"), PATCHES, ids=[f"{b.name}-{p.place}" for b, p in PATCHES])
+def test_the_old_text_stands_there_once_and_nothing_else_changes(bug, patch):
+    right = Place.find(patch.place).source
+    wrong = patch.apply(right)
+    start = right.index(patch.old)
+    assert wrong[:start] == right[:start]
+    assert wrong[start : start + len(patch.new)] == patch.new
+    assert wrong[start + len(patch.new) :] == right[start + len(patch.old) :]
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=list(BUGS))
+def test_a_patch_changes_what_is_computed_not_comments(bug):
+    for place in bug.places:
+        right = Place.find(place).source
+        one, other = (ast.parse(dedent(s)) for s in (right, bug.patched(place, right)))
+        assert ast.dump(one) != ast.dump(other)
+
+
+def test_a_diff_shows_the_mistake():
+    assert BUGS["half_pixel_forgotten"].diff().splitlines()[0] == "model.roi_align:RoIAlign._align"
+    changed = [line for line in BUGS["half_pixel_forgotten"].diff().splitlines() if line[0] in "+-"]
+    assert changed == ["-            aligned=self.aligned,", "+            aligned=False,"]
+
+
+@pytest.mark.parametrize("old", ["x1", "x17"])
+def test_a_text_that_does_not_stand_there_once_is_refused(old):
+    drifted = Bug(
+        "drifted", "", "", (
+            Patch("model.boxes:bbox_overlaps", "overlap / union", "union / overlap"),
+            Patch("model.boxes:bbox_area", old, "y1"),
+        ), (), (),
+    )  # fmt: skip
+    before = everything()
+    with pytest.raises(ValueError, match=rf"model.boxes:bbox_area has '{old}' \d times, not once"):
+        Release(drifted)
+    assert differences(before, everything()) == [] and released() == []
+
+
+# ---- the wrong version is a function like any other ------------------------------
+
+
+def test_python_shows_the_wrong_source_and_then_the_right_one():
+    right = inspect.getsource(AnchorGenerator)  # of the file
+    assert inspect.getsource(AnchorGenerator._grid) in right
+    with release("anchors_xy_swapped"):
+        wrong = inspect.getsource(AnchorGenerator._grid)
+        assert wrong not in right and "np.stack([y, x, y, x], axis=-1)" in wrong
+    assert inspect.getsource(AnchorGenerator._grid) in right
+
+
+def test_name_place_and_decorators_stay():
+    def look(function):
+        code = inspect.unwrap(function).__code__
+        return function.__qualname__, function.__module__, code.co_firstlineno
+
+    name = "model.mask.targets:generate_mask_target", "model.mask.head:MaskHead.get_prediction"
+    right = [Place.find(n).function for n in name]
+    with release("masks_transposed"), release("sigmoid_forgotten", together=True):
+        wrong = [Place.find(n).function for n in name]
+        assert not set(wrong) & set(right)
+        assert list(map(look, wrong)) == list(map(look, right))
+        assert all(inspect.unwrap(w) is not w for w in wrong)  # paddle.no_grad
+
+
+def test_a_decorator_can_be_the_mistake():
+    with release("gradient_through_proposals"):
+        wrong = Place.find("model.bbox.targets:generate_proposal_target").function
+        assert inspect.unwrap(wrong) is wrong
+
+
+def test_a_traceback_names_the_line_in_the_file():
+    def frame():
+        with pytest.raises(AttributeError) as caught:
+            box_functions.bbox_overlaps(None, None)
+        frames = traceback.extract_tb(caught.tb)
+        return next(f for f in frames if f.name == "bbox_overlaps")
+
+    right = frame()
+    with release("iou_plus_one"):
+        wrong = frame()
+    assert (wrong.lineno, wrong.line) == (right.lineno, right.line)
+    assert wrong.filename == "<iou_plus_one: maskrcnn_edu.model.boxes:bbox_overlaps>"

@@ -1,10 +1,39 @@
-"""What a bug of the zoo is."""
+"""What a bug of the zoo is: a few words of the package's source, and the wrong words."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from maskrcnn_edu.teaching.bugs.place import Place
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One piece of text to replace in the source of one function.
+
+    Attributes:
+        place: ``module:function`` or ``module:Class.method``, the module without the
+            package's name.
+        old: text that stands exactly once in the function's source, indented as there.
+        new: what takes its place.
+    """
+
+    place: str
+    old: str
+    new: str
+
+    def apply(self, source: str) -> str:
+        """The source text with the new words.
+
+        Raises:
+            ValueError: the old text does not stand there exactly once.
+        """
+        count = source.count(self.old)
+        if count != 1:
+            raise ValueError(f"{self.place} has {self.old!r} {count} times, not once")
+        return source.replace(self.old, self.new)
 
 
 @dataclass(frozen=True)
@@ -15,9 +44,7 @@ class Bug:
         name: what `release` is called with.
         title: the mistake in a few words (ASCII, fits on a button).
         story: how one comes to make it, and what happens then.
-        stage: the room of the package where it lives.
-        wrong: for each place the wrong version. A place is ``module:function`` or
-            ``module:Class.method``, the module without the package's name.
+        patches: what differs from the right source; those of one place are applied in turn.
         tests: test files, from the repository's root, that should notice.
         notebooks: stems of the notebooks that should notice.
     """
@@ -25,16 +52,36 @@ class Bug:
     name: str
     title: str
     story: str
-    stage: str
-    wrong: dict[str, Callable]
+    patches: tuple[Patch, ...]
     tests: tuple[str, ...]
     notebooks: tuple[str, ...]
 
     @property
-    def where(self) -> str:
-        """The place or places of the mistake, separated by commas."""
-        return ", ".join(self.wrong)
+    def places(self) -> list[str]:
+        """The places of the mistake, each once."""
+        return list(dict.fromkeys(patch.place for patch in self.patches))
 
-    def source(self) -> str:
-        """The Python text of the wrong versions, to be read next to the right ones."""
-        return "\n\n".join(inspect.getsource(function) for function in self.wrong.values())
+    def patched(self, place: str, source: str) -> str:
+        """The source text of one place with the mistake in it.
+
+        Raises:
+            ValueError: an old text does not stand there exactly once.
+        """
+        for patch in self.patches:
+            if patch.place == place:
+                source = patch.apply(source)
+        return source
+
+    def diff(self) -> str:
+        """What the mistake changes, as a unified diff of each function, to be read."""
+        parts = []
+        for place in self.places:
+            right = Place.find(place).source
+            parts += [place, *_changed_lines(right, self.patched(place, right))]
+        return "\n".join(parts)
+
+
+def _changed_lines(right: str, wrong: str) -> Sequence[str]:
+    """The lines of a diff, without the heads that name files and line numbers."""
+    lines = difflib.unified_diff(right.splitlines(), wrong.splitlines(), n=1, lineterm="")
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
