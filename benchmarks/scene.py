@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_edu.data.coco import CocoDataset
-from maskrcnn_edu.data.shapes import Layer, annotate, compose, paint
+from maskrcnn_edu.data.shapes import Layer, annotate, layout_scene, paint
 
 FEWEST_OBJECTS = 3
 
@@ -49,14 +49,14 @@ def _scene(size: int, index: int) -> tuple[np.ndarray, list[Layer]]:
     """The first drawn scene of this number that has objects enough, all of them polygons."""
     for attempt in itertools.count():
         rng = np.random.default_rng([index, attempt])
-        layers = compose(rng, size)
+        layers = layout_scene(rng, size)
         if len(layers) >= FEWEST_OBJECTS and not any(map(_needs_pixels, layers)):
             return paint(rng, layers, size), layers
     raise AssertionError("itertools.count() has no end")
 
 
 def _needs_pixels(layer: Layer) -> bool:
-    return layer.is_hidden or layer.figure.hole is not None or layer.figure.is_crowd
+    return layer.is_hidden or layer.shape.hole is not None or layer.shape.is_crowd
 
 
 def moved_copies(boxes: np.ndarray, count: int, size: int, seed: int = 0) -> np.ndarray:

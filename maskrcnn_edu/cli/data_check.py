@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
 from maskrcnn_edu.data.coco import CocoDataset
-from maskrcnn_edu.data.problems import Problem, table
+from maskrcnn_edu.data.problems import Issue, table
 from maskrcnn_edu.system.files import atomic_write
 
 
@@ -22,7 +21,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
     )
     check.add_argument("file", metavar="JSON", help="COCO annotation file")
     check.add_argument("--images", required=True, help="folder of its photos")
-    check.add_argument("--json", help="write all problems to this file, for programs")
+    check.add_argument("--json", help="write all issues to this file, for programs")
     check.add_argument(
         "--limit", type=int, default=50, help="rows of the table (default: %(default)s)"
     )
@@ -30,23 +29,23 @@ def add(kinds: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """``data check``: 0 if all is well, 1 if there are problems, 2 if it is no dataset."""
+    """``data check``: 0 if all is well, 1 if there are issues, 2 if it is no dataset."""
     if options.limit < 0:
         raise ValueError(f"--limit is {options.limit}, but must be 0 or more")
     dataset = CocoDataset(options.file, options.images)
     rows = tqdm(range(len(dataset)), unit="photo", leave=False)
-    photos = {row: problem for row in rows if (problem := dataset.photo_problem(row))}
-    problems = [*dataset.problems, *photos.values()]
+    photos = {row: issue for row in rows if (issue := dataset.image_issue(row))}
+    issues = [*dataset.issues, *photos.values()]
     used = use(dataset, set(photos))
     if options.json:
-        _write(Path(options.json), options.file, problems, used)
-    if problems:
-        print(printable(table(problems, options.limit)))
-    print(printable(_summary(options.file, len(problems), used)))
+        _write(Path(options.json), options.file, issues, used)
+    if issues:
+        print(printable(table(issues, options.limit)))
+    print(printable(_summary(options.file, len(issues), used)))
     if not used["images"][0]:
         print("maskrcnn-edu: none of the photos can be read; check --images", file=sys.stderr)
         return 2
-    return 1 if problems else 0
+    return 1 if issues else 0
 
 
 def use(dataset: CocoDataset, unreadable: set[int]) -> dict:
@@ -56,7 +55,7 @@ def use(dataset: CocoDataset, unreadable: set[int]) -> dict:
         dataset: a dataset.
         unreadable: rows whose photos cannot be read.
     """
-    listed = dataset.listed()
+    listed = dataset.entry_counts()
     classes = dataset.objects_per_class(unreadable)
     return {
         "images": (len(dataset) - len(unreadable), listed["images"]),
@@ -67,7 +66,7 @@ def use(dataset: CocoDataset, unreadable: set[int]) -> dict:
 
 
 def _summary(file: str, count: int, used: dict) -> str:
-    said = f"{count} problem{'s' if count > 1 else ''}" if count else "no problems"
+    said = f"{count} issue{'s' if count > 1 else ''}" if count else "no issues"
     of = {kind: f"{used[kind][0]} of {used[kind][1]} {kind}" for kind in used if kind[0] != "o"}
     classes = [f"{name} {n}" for name, n in used["objects_per_class"].items()]
     more = f", ... ({len(classes)} classes)" if len(classes) > 20 else ""
@@ -77,10 +76,16 @@ def _summary(file: str, count: int, used: dict) -> str:
     )
 
 
-def _write(path: Path, file: str, problems: list[Problem], used: dict) -> None:
-    content = {"file": file, "used": used, "problems": [asdict(each) for each in problems]}
+def _write(path: Path, file: str, issues: list[Issue], used: dict) -> None:
+    content = {"file": file, "used": used, "problems": [_fields(each) for each in issues]}
     text = json.dumps(content, indent=1)
     atomic_write(path, lambda place: place.write_text(text, encoding="utf-8"))
+
+
+def _fields(issue: Issue) -> dict:
+    """The keys that programs read."""
+    place = {"image": issue.image, "annotation": issue.annotation}
+    return place | {"what": issue.message, "cure": issue.fix}
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from maskrcnn_edu.data.problems import first_few
+from maskrcnn_edu.data.problems import summarize
 from maskrcnn_edu.data.public import DATASETS, get_dataset
 
 MIRROR = "MASKRCNN_EDU_MIRROR"
@@ -31,9 +31,9 @@ def add(kinds: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     """``data get``"""
     out = options.out or f"data/{options.name}"
-    problems = get_dataset(options.name, out, os.environ.get(MIRROR))
-    if problems:
-        print(first_few(problems, out))
+    issues = get_dataset(options.name, out, os.environ.get(MIRROR))
+    if issues:
+        print(summarize(issues, out))
     print(f"{options.name} is in {out}. Train on it:\n")
     print(training_command(options.name, out))
     return 0

@@ -39,7 +39,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
     command.add_argument("--attribute", help="region attribute that holds the class (via)")
     command.add_argument("--link", action="store_true", help="link to the photos, do not copy")
     command.add_argument(
-        "--limit", type=int, default=50, help="rows of the table of problems (default: 50)"
+        "--limit", type=int, default=50, help="rows of the table of issues (default: 50)"
     )
     command.set_defaults(run=run)
 
@@ -51,26 +51,26 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"{folder}: there is no such folder")
     classes: tuple[str, ...] = ()
     if options.format == "labelme":
-        labelled, problems = read_labelme(folder)
+        labeled, issues = read_labelme(folder)
     elif options.format == "via":
-        labelled, problems = read_via(folder, options.class_name, options.attribute)
+        labeled, issues = read_via(folder, options.class_name, options.attribute)
     else:
-        labelled, problems = read_masks(folder, options.class_name)
+        labeled, issues = read_masks(folder, options.class_name)
         if (folder / "SegmentationObject").is_dir():
             classes = VOC_CLASSES
-    if not labelled:
-        first = f"; the first problem: {problems[0]}" if problems else ""
+    if not labeled:
+        first = f"; the first issue: {issues[0]}" if issues else ""
         raise ValueError(f"{folder}: nothing here can be imported{first}")
-    splits = split(labelled, options.val_share, options.seed)
-    with atomic_folder(options.out) as made, tqdm(total=len(labelled), unit="photo") as bar:
-        problems += write_dataset(splits, made, classes, options.link, bar.update)
-    if problems:
-        print(printable(table(problems, options.limit)))
-    print(f"{_count(len(problems))} left out; the dataset is in {options.out}:")
+    splits = split(labeled, options.val_share, options.seed)
+    with atomic_folder(options.out) as made, tqdm(total=len(labeled), unit="photo") as bar:
+        issues += write_dataset(splits, made, classes, options.link, bar.update)
+    if issues:
+        print(printable(table(issues, options.limit)))
+    print(f"{_count(len(issues))} left out; the dataset is in {options.out}:")
     for part in splits:
         print(f"  {part}: annotations/instances_{part}.json, photos in {part}/")
-    return 1 if problems else 0
+    return 1 if issues else 0
 
 
-def _count(problems: int) -> str:
-    return "nothing was" if problems == 0 else f"{problems} thing{'s' if problems > 1 else ''}"
+def _count(issues: int) -> str:
+    return "nothing was" if issues == 0 else f"{issues} thing{'s' if issues > 1 else ''}"

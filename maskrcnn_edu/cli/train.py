@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from maskrcnn_edu.cli.finetune_options import add_finetuning, sized
+from maskrcnn_edu.cli.finetune_options import add_finetuning, with_batch_size
 from maskrcnn_edu.cli.options import add_set
 from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
-from maskrcnn_edu.data.problems import first_few
+from maskrcnn_edu.data.problems import summarize
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.system.interrupt import GracefulStop
 from maskrcnn_edu.system.processes import (
@@ -26,10 +26,10 @@ from maskrcnn_edu.system.processes import (
     world_size,
 )
 from maskrcnn_edu.training.amp import DTYPES, check_amp
-from maskrcnn_edu.training.checkpoint import Schedule
+from maskrcnn_edu.training.checkpoint import CheckpointInterval
 from maskrcnn_edu.training.loop import Budget, Step
 from maskrcnn_edu.training.run import train
-from maskrcnn_edu.training.run_folder import History, Interrupted, Saving
+from maskrcnn_edu.training.run_folder import CheckpointPolicy, History, Interrupted
 from maskrcnn_edu.viz.curves import draw_curves
 from maskrcnn_edu.weights.zoo import MODEL_ZOO, find_weights
 
@@ -100,12 +100,12 @@ def run(options: argparse.Namespace) -> int:
     val_set = CocoDataset(options.val_json, options.val_images)
     classes = f"num_classes={train_set.num_classes}"  # the data decides, not the configuration
     overrides = [*options.set, classes]
-    config, said = sized(options, load_config(options.config, overrides), overrides)
+    config, said = with_batch_size(options, load_config(options.config, overrides), overrides)
     batch_size = build(config, Reader, ("TrainReader",)).batch_size
     images = batch_size * max(options.accumulate, 1)
     budget = _budget(options, len(train_set) // images, config.values.get("epoch", 12))
     check_amp(options.amp)
-    saving = Saving(Schedule.parse(options.checkpoint_every), options.keep, options.resume)
+    saving = CheckpointPolicy(CheckpointInterval.parse(options.checkpoint_every), options.keep, options.resume)
     processes = options.processes or best_process_count(batch_size)
     pretrain = options.pretrain
     if pretrain is None and options.weights is None:
@@ -159,8 +159,8 @@ def _describe(train_set: CocoDataset, val_set: CocoDataset, processes: int) -> N
     names = ", ".join(train_set.class_names)
     print(f"{len(train_set)} training and {len(val_set)} validation images; classes: {names}")
     for dataset in (train_set, val_set):
-        if dataset.problems:
-            print(first_few(dataset.problems, str(dataset.json_file)))
+        if dataset.issues:
+            print(summarize(dataset.issues, str(dataset.json_file)))
     print(f"training in {processes} process{'es' if processes > 1 else ''}", flush=True)
 
 

@@ -2,7 +2,7 @@
 
 What the file holds, and what is wrong with it, is the business of `checks`. An entry
 that cannot be used (an unknown category, a box without area, an empty mask) is left out
-and told in `CocoDataset.problems`.
+and told in `CocoDataset.issues`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from maskrcnn_edu.data import rle
-from maskrcnn_edu.data.coco_export import clean_content
+from maskrcnn_edu.data.coco_export import to_coco_dict
 from maskrcnn_edu.data.image_file import (
     read_image as read_image,  # where it was looked for until now
 )
 from maskrcnn_edu.data.image_file import stored_size
-from maskrcnn_edu.data.problems import Problem, shown
+from maskrcnn_edu.data.problems import Issue, shorten
 from maskrcnn_edu.data.validation import Annotations, clip_boxes, read_annotations
 from maskrcnn_edu.structures import GroundTruth, Polygons, Segmentation
 
@@ -76,7 +76,7 @@ class CocoDataset:
         category_ids: C ids, ascending.
         class_names: C names.
         image_ids: one id per sample.
-        problems: what was left out of the file, and why.
+        issues: what was left out of the file, and why.
     """
 
     def __init__(self, json_file: str | Path, image_dir: str | Path) -> None:
@@ -85,7 +85,7 @@ class CocoDataset:
         Raises:
             OSError: the annotation file cannot be opened.
             ValueError: it is no COCO file, or none of its categories or images can be
-                used. The message names the file and the cure.
+                used. The message names the file and the fix.
         """
         self.json_file = Path(json_file)
         self.image_dir = Path(image_dir)
@@ -93,7 +93,7 @@ class CocoDataset:
         self.category_ids: list[int] = list(self._found.categories)
         self.class_names: list[str] = list(self._found.categories.values())
         self.image_ids: list[int] = [photo.id for photo in self._found.photos]
-        self.problems: list[Problem] = self._found.problems
+        self.issues: list[Issue] = self._found.issues
 
     @property
     def num_classes(self) -> int:
@@ -126,7 +126,7 @@ class CocoDataset:
         """Where sample ``i``'s photo is."""
         return self.image_dir / self.file_name(i)
 
-    def listed(self) -> dict[str, int]:
+    def entry_counts(self) -> dict[str, int]:
         """How many ``images``, ``categories`` and ``annotations`` the file lists."""
         return dict(self._found.counts)
 
@@ -141,23 +141,23 @@ class CocoDataset:
         counts = np.bincount(np.array(used, np.int64), minlength=self.num_classes)
         return dict(zip(self.class_names, counts.tolist()))
 
-    def truth(self) -> dict[str, Any]:
-        """The content of a COCO file that has no problems, for pycocotools."""
-        return clean_content(self._found)
+    def to_coco(self) -> dict[str, Any]:
+        """The content of a COCO file that has no issues, for pycocotools."""
+        return to_coco_dict(self._found)
 
-    def photo_problem(self, i: int) -> Problem | None:
+    def image_issue(self, i: int) -> Issue | None:
         """Read sample ``i``'s photo as `Decode` does; what is wrong with it, or None."""
         try:
             read_image(self.image_path(i), self._size(i))
         except (OSError, ValueError) as error:
             if isinstance(error, FileNotFoundError):
-                cure = "put the photo into the image folder"
+                fix = "put the photo into the image folder"
             elif isinstance(error, OSError):
-                cure = "replace the photo, or remove it from images"
+                fix = "replace the photo, or remove it from images"
             else:
-                cure = "scale the annotations, or correct height and width"
+                fix = "scale the annotations, or correct height and width"
             what = str(error).removeprefix(f"{self.image_path(i)}: ").split("; check the")[0]
-            return Problem(shown(self.file_name(i)), None, what, cure)
+            return Issue(shorten(self.file_name(i)), None, what, fix)
         return None
 
     def _size(self, i: int) -> tuple[int, int]:
@@ -171,4 +171,4 @@ def _segmentation(shape: Polygons | np.ndarray, height: int, width: int) -> Segm
     """Fresh arrays for the ground truth: copied polygons, or runs drawn and cropped."""
     if isinstance(shape, list):
         return [part.copy() for part in shape]
-    return rle.crop(rle.draw(shape, height, width))
+    return rle.crop(rle.decode(shape, height, width))

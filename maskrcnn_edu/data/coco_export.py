@@ -10,8 +10,8 @@ from pycocotools import mask as coco_mask
 from maskrcnn_edu.data.validation import Annotations, Object
 
 
-def clean_content(found: Annotations, rows: Sequence[int] | None = None) -> dict[str, Any]:
-    """The content of a COCO file that has no problems.
+def to_coco_dict(found: Annotations, rows: Sequence[int] | None = None) -> dict[str, Any]:
+    """The content of a COCO file that has no issues.
 
     pycocotools, which checks nothing, can read it whatever the original was like.
 

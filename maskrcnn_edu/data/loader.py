@@ -13,7 +13,7 @@ import numpy as np
 import paddle
 
 from maskrcnn_edu.data.coco import Sample
-from maskrcnn_edu.data.problems import LeftOutWarning, UnreadablePhoto
+from maskrcnn_edu.data.problems import LeftOutWarning, UnreadableImage
 from maskrcnn_edu.data.transforms import Transform, apply_transforms
 from maskrcnn_edu.structures import Batch, GroundTruth
 
@@ -193,7 +193,7 @@ class BatchLoader:
             return None
         try:
             return apply_transforms(self.dataset[row], self.sample_transforms, rng)
-        except UnreadablePhoto as reason:
+        except UnreadableImage as reason:
             own = f"{reason}"
             if self._unreadable.setdefault(row, own) is own:  # no other worker was faster
                 warnings.warn(f"left out: {reason}", LeftOutWarning, stacklevel=2)

@@ -7,11 +7,11 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-COLUMNS = (28, 12, 56, 44)  # characters: image, annotation, problem, cure
+COLUMNS = (28, 12, 56, 44)  # characters: image, annotation, issue, fix
 
 
 @dataclass(frozen=True)
-class Problem:
+class Issue:
     """One thing that is wrong, and what to do about it.
 
     Attributes:
@@ -19,37 +19,37 @@ class Problem:
             is concerned.
         annotation: its id, or the place in the file if it has none; None if no annotation
             is concerned.
-        what: what is wrong, and what becomes of it if that is not plain.
-        cure: what to do.
+        message: what is wrong, and what becomes of it if that is not plain.
+        fix: what to do.
     """
 
     image: str | None
     annotation: int | str | None
-    what: str
-    cure: str
+    message: str
+    fix: str
 
     def __str__(self) -> str:
         place = [] if self.image is None else [self.image]
         if self.annotation is not None:
             place.append(f"annotation {self.annotation}")
         where = f"{', '.join(place)}: " if place else ""
-        return f"{where}{self.what}; {self.cure}"
+        return f"{where}{self.message}; {self.fix}"
 
 
-class Unusable(ValueError):
+class InvalidAnnotation(ValueError):
     """Why one entry of a file cannot be used.
 
     Attributes:
-        what: what is wrong.
-        cure: what to do.
+        message: what is wrong.
+        fix: what to do.
     """
 
-    def __init__(self, what: str, cure: str):
-        super().__init__(f"{what}; {cure}")
-        self.what, self.cure = what, cure
+    def __init__(self, message: str, fix: str):
+        super().__init__(f"{message}; {fix}")
+        self.message, self.fix = message, fix
 
 
-class UnreadablePhoto(ValueError):
+class UnreadableImage(ValueError):
     """A photo that is missing, broken, or of another size than the annotations say."""
 
 
@@ -57,7 +57,7 @@ class LeftOutWarning(UserWarning):
     """A photo is left out, and the work goes on without it."""
 
 
-def shown(value: object) -> str:
+def shorten(value: object) -> str:
     """A value of a file as a message can hold it: short, and on one line."""
     if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= 80:
         return value
@@ -65,28 +65,28 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def first_few(problems: Sequence[Problem], name: str, few: int = 5) -> str:
-    """The first problems of a file called ``name``, a line each, and how many more there are."""
-    if not problems:
+def summarize(issues: Sequence[Issue], name: str, few: int = 5) -> str:
+    """The first issues of a file called ``name``, a line each, and how many more there are."""
+    if not issues:
         return ""
-    lines = [f"{name}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
-    lines += [f"  {each}" for each in problems[:few]]
-    if len(problems) > few:
-        lines.append(f"  ... and {len(problems) - few} more; `maskrcnn-edu data check` shows all")
+    lines = [f"{name}: {len(issues)} issue{'s' if len(issues) > 1 else ''}"]
+    lines += [f"  {each}" for each in issues[:few]]
+    if len(issues) > few:
+        lines.append(f"  ... and {len(issues) - few} more; `maskrcnn-edu data check` shows all")
     return "\n".join(lines)
 
 
-def table(problems: Sequence[Problem], limit: int = 50) -> str:
-    """The problems as text in four columns, long ones wrapped.
+def table(issues: Sequence[Issue], limit: int = 50) -> str:
+    """The issues as text in four columns, long ones wrapped.
 
     Args:
-        problems: in the order of the rows.
+        issues: in the order of the rows.
         limit: at most so many rows; a last line says how many more there are.
     """
-    rows = [("image", "annotation", "problem", "cure")]
-    for each in problems[:limit]:
+    rows = [("image", "annotation", "issue", "fix")]
+    for each in issues[:limit]:
         annotation = "" if each.annotation is None else str(each.annotation)
-        rows.append((each.image or "", annotation, each.what, each.cure))
+        rows.append((each.image or "", annotation, each.message, each.fix))
     wrapped = [[textwrap.wrap(t, w) for t, w in zip(row, COLUMNS)] for row in rows]
     widths = [max(len(line) for row in wrapped for line in row[c] or [""]) for c in range(4)]
     lines = []
@@ -94,6 +94,6 @@ def table(problems: Sequence[Problem], limit: int = 50) -> str:
         for i in range(max(map(len, row))):
             cells = [c[i] if i < len(c) else "" for c in row]
             lines.append("  ".join(t.ljust(w) for t, w in zip(cells, widths)).rstrip())
-    if len(problems) > limit:
-        lines.append(f"... and {len(problems) - limit} more")
+    if len(issues) > limit:
+        lines.append(f"... and {len(issues) - limit} more")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from maskrcnn_edu.data.importers.index_masks import read_masks
 from maskrcnn_edu.data.importers.via import read_via
 from maskrcnn_edu.data.importers.write_coco import split, write_dataset
-from maskrcnn_edu.data.problems import Problem
+from maskrcnn_edu.data.problems import Issue
 from maskrcnn_edu.system.download import fetch, require_disk_space
 from maskrcnn_edu.system.suggest import did_you_mean
 
@@ -68,14 +68,14 @@ class PublicDataset:
 
     archives: tuple[Archive, ...]
     wanted: tuple[str, ...]
-    convert: Callable[[Path, Path], list[Problem]]
+    convert: Callable[[Path, Path], list[Issue]]
     splits: Splits
     config: str
 
 
 def get_dataset(
     name: str, out_dir: str | Path, mirror: str | None = None, quiet: bool = False
-) -> list[Problem]:
+) -> list[Issue]:
     """Make a public dataset ready to train on; what is there already is not made again.
 
     Everything grows in ``OUT.part`` and gets its name when it is whole. A run that was
@@ -113,14 +113,14 @@ def get_dataset(
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     try:
-        problems = known.convert(raw, made)
+        issues = known.convert(raw, made)
     except OSError as error:
         raise ValueError(f"{made}: {error.strerror or error}; {ROOM}") from error
     if out_dir.is_dir():
         out_dir.rmdir()
     os.replace(made, out_dir)
     shutil.rmtree(work)
-    return problems
+    return issues
 
 
 def _check_room(known: PublicDataset, work: Path) -> None:
@@ -187,14 +187,14 @@ def _take_out(packed: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> N
 # ---- what to do with each of them ------------------------------------------------------
 
 
-def _convert_coco(raw: Path, made: Path) -> list[Problem]:
+def _convert_coco(raw: Path, made: Path) -> list[Issue]:
     """It is in COCO's format; only the layout of folders is ours."""
     for folder in sorted(raw.iterdir()):
         os.replace(folder, made / folder.name)
     return []
 
 
-def _convert_coco_val(raw: Path, made: Path) -> list[Problem]:
+def _convert_coco_val(raw: Path, made: Path) -> list[Issue]:
     """The validation images alone, split once more, so that there is something to train on."""
     _convert_coco(raw, made)
     whole = made / "annotations" / "instances_val2017.json"
@@ -209,17 +209,17 @@ def _convert_coco_val(raw: Path, made: Path) -> list[Problem]:
     return []
 
 
-def _convert_penn_fudan(raw: Path, made: Path) -> list[Problem]:
-    labelled, problems = read_masks(raw / "PennFudanPed", "person")
-    return problems + write_dataset(split(labelled, VAL_SHARE, seed=0), made, ["person"])
+def _convert_penn_fudan(raw: Path, made: Path) -> list[Issue]:
+    labeled, issues = read_masks(raw / "PennFudanPed", "person")
+    return issues + write_dataset(split(labeled, VAL_SHARE, seed=0), made, ["person"])
 
 
-def _convert_balloon(raw: Path, made: Path) -> list[Problem]:
-    splits, problems = {}, []
+def _convert_balloon(raw: Path, made: Path) -> list[Issue]:
+    splits, issues = {}, []
     for part in ("train", "val"):
         splits[part], left_out = read_via(raw / "balloon" / part, "balloon")
-        problems += left_out
-    return problems + write_dataset(splits, made, ["balloon"])
+        issues += left_out
+    return issues + write_dataset(splits, made, ["balloon"])
 
 
 COCO = "http://images.cocodataset.org"

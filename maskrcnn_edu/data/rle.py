@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from maskrcnn_edu.data.problems import Unusable, shown
+from maskrcnn_edu.data.problems import InvalidAnnotation, shorten
 from maskrcnn_edu.structures import BitMask
 
 PACKED = re.compile(r"(?:[P-o]{0,12}[0-O])*")
@@ -24,7 +24,7 @@ PACKED = re.compile(r"(?:[P-o]{0,12}[0-O])*")
 REDRAW = "export the mask again, or remove the annotation"
 
 
-def read_runs(rle: dict[str, Any], height: int, width: int) -> np.ndarray:
+def parse(rle: dict[str, Any], height: int, width: int) -> np.ndarray:
     """The lengths of the runs of an annotation's RLE.
 
     Args:
@@ -35,23 +35,23 @@ def read_runs(rle: dict[str, Any], height: int, width: int) -> np.ndarray:
         [runs] int64, zeros first; they fill the image.
 
     Raises:
-        Unusable: they are for another size, cannot be decoded, or there are no ones.
+        InvalidAnnotation: they are for another size, cannot be decoded, or there are no ones.
     """
     if rle.get("size") != [height, width]:
-        what = f"its RLE is for size {shown(rle.get('size'))}, the image is {[height, width]}"
-        raise Unusable(what, REDRAW)
+        what = f"its RLE is for size {shorten(rle.get('size'))}, the image is {[height, width]}"
+        raise InvalidAnnotation(what, REDRAW)
     counts = rle.get("counts")
     if isinstance(counts, str):
-        counts = unpack(counts) if PACKED.fullmatch(counts) else None
+        counts = decompress_counts(counts) if PACKED.fullmatch(counts) else None
     whole = isinstance(counts, list) and all(type(c) is int and c >= 0 for c in counts)
     if not whole or sum(counts) != height * width:
-        raise Unusable("its RLE cannot be decoded: the runs do not fill the image", REDRAW)
+        raise InvalidAnnotation("its RLE cannot be decoded: the runs do not fill the image", REDRAW)
     if sum(counts[1::2]) == 0:
-        raise Unusable("its RLE is empty", REDRAW)
+        raise InvalidAnnotation("its RLE is empty", REDRAW)
     return np.array(counts, np.int64)
 
 
-def unpack(text: str) -> list[int]:
+def decompress_counts(text: str) -> list[int]:
     """The run lengths in a compressed RLE string.
 
     A character holds 6 bits above "0": five of a number, lowest first, and one
@@ -73,11 +73,11 @@ def unpack(text: str) -> list[int]:
     return counts
 
 
-def extent(runs: np.ndarray, height: int) -> np.ndarray:
+def to_bbox(runs: np.ndarray, height: int) -> np.ndarray:
     """The box [x1, y1, x2, y2] float32 of the ones, without drawing them.
 
     Args:
-        runs: [runs] as `read_runs` returns them.
+        runs: [runs] as `parse` returns them.
         height: of the image.
     """
     ends = np.cumsum(runs)
@@ -91,7 +91,7 @@ def extent(runs: np.ndarray, height: int) -> np.ndarray:
     return np.array([x1, y1, x2, y2], np.float32)
 
 
-def draw(runs: np.ndarray, height: int, width: int) -> np.ndarray:
+def decode(runs: np.ndarray, height: int, width: int) -> np.ndarray:
     """The mask [h, w] uint8 that the runs stand for."""
     values = np.arange(len(runs), dtype=np.uint8) % 2
     return np.repeat(values, runs).reshape(width, height).T  # runs go down the columns
@@ -113,7 +113,7 @@ def encode(mask: np.ndarray) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
 
 
-def encode_within(mask: BitMask, height: int, width: int) -> dict[str, Any]:
+def encode_crop(mask: BitMask, height: int, width: int) -> dict[str, Any]:
     """`encode` of an image's mask of which only a part is given; beyond it there is nothing.
 
     Only the part is looked at, so that a small object in a huge photo costs little.

@@ -79,7 +79,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[La
     Returns:
         [size, size, 3] uint8, and the layers with what is visible of each.
     """
-    layers = compose(rng, size)
+    layers = layout_scene(rng, size)
     return paint(rng, layers, size), layers
 
 
@@ -115,7 +115,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Shape:
     """One object as outlines; drawn in a circle of radius 1, then placed in an image.
 
     Attributes:
@@ -130,8 +130,8 @@ class Figure:
     hole: Outline | None = None
     is_crowd: bool = False
 
-    def placed(self, radius: float, centre: np.ndarray) -> Figure:
-        """The figure scaled by ``radius`` and moved to ``centre`` (x, y), in pixels."""
+    def placed(self, radius: float, centre: np.ndarray) -> Shape:
+        """The shape scaled by ``radius`` and moved to ``centre`` (x, y), in pixels."""
 
         def place(outline: Outline) -> Outline:
             # two decimals, so that annotation and drawing are the same numbers
@@ -154,41 +154,41 @@ def _ellipse(rng: np.random.Generator, flattest: float) -> Outline:
     return across @ rotation
 
 
-def _rectangle(rng: np.random.Generator) -> Figure:
+def _rectangle(rng: np.random.Generator) -> Shape:
     angle = rng.uniform(0.35, 1.2)  # of the diagonal: from lying to standing
     x, y = np.cos(angle), np.sin(angle)
-    return Figure("rectangle", [np.array([[-x, -y], [x, -y], [x, y], [-x, y]])])
+    return Shape("rectangle", [np.array([[-x, -y], [x, -y], [x, y], [-x, y]])])
 
 
-def _circle(rng: np.random.Generator) -> Figure:
-    return Figure("circle", [_ellipse(rng, flattest=0.6)])
+def _circle(rng: np.random.Generator) -> Shape:
+    return Shape("circle", [_ellipse(rng, flattest=0.6)])
 
 
-def _triangle(rng: np.random.Generator) -> Figure:
+def _triangle(rng: np.random.Generator) -> Shape:
     corners = np.arange(3) * (2 * np.pi / 3) + rng.uniform(-0.35, 0.35, size=3)
-    return Figure("triangle", [_turned(1.0, corners + rng.uniform(0, 2 * np.pi))])
+    return Shape("triangle", [_turned(1.0, corners + rng.uniform(0, 2 * np.pi))])
 
 
-def _star(rng: np.random.Generator) -> Figure:
+def _star(rng: np.random.Generator) -> Shape:
     angles = np.arange(10) * (np.pi / 5) + rng.uniform(0, 2 * np.pi)
     tips_and_dents = np.where(np.arange(10) % 2 == 0, 1.0, rng.uniform(0.4, 0.5))
-    return Figure("star", [_turned(tips_and_dents, angles)])
+    return Shape("star", [_turned(tips_and_dents, angles)])
 
 
-def _ring(rng: np.random.Generator) -> Figure:
+def _ring(rng: np.random.Generator) -> Shape:
     outer = _ellipse(rng, flattest=0.75)
-    return Figure("ring", [outer], hole=outer * rng.uniform(0.45, 0.6))
+    return Shape("ring", [outer], hole=outer * rng.uniform(0.45, 0.6))
 
 
-def _pair(rng: np.random.Generator) -> Figure:
+def _pair(rng: np.random.Generator) -> Shape:
     radius = rng.uniform(0.36, 0.44)  # below 0.5: a gap stays between the two
     angle = rng.uniform(0, np.pi)
     offset = _turned(1 - radius, np.array([angle]))
     disc = _ellipse(rng, flattest=1) * radius
-    return Figure("pair", [disc - offset, disc + offset])
+    return Shape("pair", [disc - offset, disc + offset])
 
 
-def _crowd(rng: np.random.Generator) -> Figure:
+def _crowd(rng: np.random.Generator) -> Shape:
     """Small circles or triangles on a jittered grid, without its corners."""
     kind = (_circle, _triangle)[rng.integers(2)](rng)
     (dot,) = kind.parts
@@ -199,10 +199,10 @@ def _crowd(rng: np.random.Generator) -> Figure:
     places = places + rng.uniform(-0.05, 0.05, size=places.shape)
     radii = rng.uniform(0.1, 0.16, size=len(places))
     parts = [dot * radius + place for radius, place in zip(radii, places, strict=True)]
-    return Figure(kind.category, parts, is_crowd=True)
+    return Shape(kind.category, parts, is_crowd=True)
 
 
-FORMS: tuple[Callable[[np.random.Generator], Figure], ...] = (
+SHAPES: tuple[Callable[[np.random.Generator], Shape], ...] = (
     _rectangle,
     _circle,
     _triangle,
@@ -217,21 +217,21 @@ FORMS: tuple[Callable[[np.random.Generator], Figure], ...] = (
 
 @dataclass(frozen=True)
 class Layer:
-    """A placed figure and the pixels it covers.
+    """A placed shape and the pixels it covers.
 
     Attributes:
-        figure: in pixels of the image.
+        shape: in pixels of the image.
         whole: [parts, size, size] bool, the pixels if nothing were in front.
         visible: [parts, size, size] bool, the pixels that can be seen.
         needed: [parts] float64, how many pixels of each must be seen.
     """
 
-    figure: Figure
+    shape: Shape
     whole: np.ndarray
     visible: np.ndarray
     needed: np.ndarray
 
-    def behind(self, other: Layer) -> Layer:
+    def occluded_by(self, other: Layer) -> Layer:
         """This layer with ``other`` in front of it."""
         return replace(self, visible=self.visible & ~other.whole.any(axis=0))
 
@@ -251,7 +251,7 @@ class Layer:
         return bool(seen.sum() >= MIN_PIXELS and (seen >= self.needed).all())
 
 
-def compose(rng: np.random.Generator, size: int) -> list[Layer]:
+def layout_scene(rng: np.random.Generator, size: int) -> list[Layer]:
     """Lay out one image: layers from the farthest to the nearest, none of them lost."""
     if rng.random() < EMPTY_IMAGES:
         return []
@@ -265,10 +265,10 @@ def compose(rng: np.random.Generator, size: int) -> list[Layer]:
 
 def _with_one_more(rng: np.random.Generator, layers: list[Layer], size: int) -> list[Layer]:
     """The layers and a new one in front, if a place for it is found in ten tries."""
-    figure = FORMS[rng.integers(len(FORMS))](rng)
+    shape = SHAPES[rng.integers(len(SHAPES))](rng)
     for _ in range(10):
-        new = _layer(figure.placed(*_place(rng, size, DIAMETERS, 0.6)), size)
-        tried = [*(layer.behind(new) for layer in layers), new]
+        new = _layer(shape.placed(*_place(rng, size, DIAMETERS, 0.6)), size)
+        tried = [*(layer.occluded_by(new) for layer in layers), new]
         if all(layer.is_recognizable() for layer in tried):
             return tried
     return layers
@@ -284,13 +284,13 @@ def _place(
     return radius, rng.uniform(margin * radius, size - margin * radius, size=2)
 
 
-def _layer(figure: Figure, size: int) -> Layer:
-    whole = np.stack([inside(part, size) for part in figure.parts])
-    pixels = np.array([area(part) for part in figure.parts])
-    if figure.hole is not None:
-        whole &= ~inside(figure.hole, size)
-        pixels = pixels - area(figure.hole)
-    return Layer(figure, whole, whole, MIN_VISIBLE * pixels)
+def _layer(shape: Shape, size: int) -> Layer:
+    whole = np.stack([inside(part, size) for part in shape.parts])
+    pixels = np.array([area(part) for part in shape.parts])
+    if shape.hole is not None:
+        whole &= ~inside(shape.hole, size)
+        pixels = pixels - area(shape.hole)
+    return Layer(shape, whole, whole, MIN_VISIBLE * pixels)
 
 
 def inside(outline: Outline, size: int) -> np.ndarray:
@@ -424,20 +424,20 @@ def annotate(layer: Layer, annotation_id: int, image_id: int) -> dict[str, Any]:
     Polygons unless something hides a part, a hole has to be left out or it is a
     crowd. They keep corners that lie outside the image; the box never does.
     """
-    figure, mask = layer.figure, layer.mask
-    if layer.is_hidden or figure.hole is not None or figure.is_crowd:
+    shape, mask = layer.shape, layer.mask
+    if layer.is_hidden or shape.hole is not None or shape.is_crowd:
         segmentation, bbox = _encode(mask, packed=annotation_id % 2 == 0), _pixel_box(mask)
     else:
-        segmentation = [part.ravel().tolist() for part in figure.parts]
-        bbox = _outline_box(np.concatenate(figure.parts), len(mask))
+        segmentation = [part.ravel().tolist() for part in shape.parts]
+        bbox = _outline_box(np.concatenate(shape.parts), len(mask))
     return {
         "id": annotation_id,
         "image_id": image_id,
-        "category_id": CATEGORIES[figure.category],
+        "category_id": CATEGORIES[shape.category],
         "segmentation": segmentation,
         "bbox": bbox,
         "area": int(mask.sum()),
-        "iscrowd": int(figure.is_crowd),
+        "iscrowd": int(shape.is_crowd),
     }
 
 

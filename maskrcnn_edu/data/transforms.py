@@ -30,7 +30,7 @@ from PIL import Image
 
 from maskrcnn_edu.data.coco import Sample
 from maskrcnn_edu.data.image_file import read_image
-from maskrcnn_edu.data.problems import UnreadablePhoto
+from maskrcnn_edu.data.problems import UnreadableImage
 from maskrcnn_edu.structures import BitMask, GroundTruth, Segmentation
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
@@ -107,7 +107,7 @@ class Decode:
     """Read the photo of a sample that has only its path; others pass unchanged.
 
     Raises (when called):
-        UnreadablePhoto: the photo cannot be used; the message says why, see `read_image`.
+        UnreadableImage: the photo cannot be used; the message says why, see `read_image`.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -117,7 +117,7 @@ class Decode:
         try:
             return replace(sample, image=read_image(sample.path, (height, width)))
         except (OSError, ValueError) as error:
-            raise UnreadablePhoto(str(error)) from error
+            raise UnreadableImage(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_edu.data import rle
-from maskrcnn_edu.data.problems import Problem, Unusable, shown
+from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
 from maskrcnn_edu.structures import Polygons
 
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 10**9)
@@ -81,14 +81,14 @@ class Annotations:
         categories: id -> name, by rising id; label l stands for the l-th.
         photos: in the order of the file.
         objects: a list for each photo.
-        problems: everything else.
+        issues: everything else.
         counts: how many entries each of the three lists has.
     """
 
     categories: dict[int, str]
     photos: list[Photo]
     objects: list[list[Object]]
-    problems: list[Problem]
+    issues: list[Issue]
     counts: dict[str, int]
 
 
@@ -102,7 +102,7 @@ def read_annotations(json_file: str | Path, size_of: SizeOf) -> Annotations:
     Raises:
         OSError: the file cannot be opened.
         ValueError: not JSON, a list is missing, or no category or no image can be used.
-            The message names the file and the cure.
+            The message names the file and the fix.
     """
     return check_content(read_json(json_file), size_of, str(json_file))
 
@@ -122,8 +122,8 @@ def read_json(path: str | Path) -> Any:
             f"{path}: its lists are nested too deeply; export the file again"
         ) from None
     except ValueError as error:  # also raised by bytes that are no UTF-8
-        cure = "download or export the file again"
-        raise ValueError(f"{path}: not JSON ({error}); {cure}") from error
+        fix = "download or export the file again"
+        raise ValueError(f"{path}: not JSON ({error}); {fix}") from error
 
 
 def check_content(content: Any, size_of: SizeOf, name: str) -> Annotations:
@@ -135,19 +135,19 @@ def check_content(content: Any, size_of: SizeOf, name: str) -> Annotations:
     check = _Check()
     for i, entry in enumerate(lists["categories"]):
         check.category(entry, f"categories[{i}]")
-    _refuse_nothing(check.categories, "categories", check.problems, name)
+    _refuse_nothing(check.categories, "categories", check.issues, name)
     for i, entry in enumerate(lists["images"]):
         check.image(entry, f"images[{i}]", size_of)
-    _refuse_nothing(check.photos, "images", check.problems, name)
+    _refuse_nothing(check.photos, "images", check.issues, name)
     labels = {number: label for label, number in enumerate(sorted(check.categories))}
     for i, entry in enumerate(lists["annotations"]):
         check.annotation(entry, f"annotations[{i}]", labels)
     if not any(check.objects):
         what = "there is no usable annotation: nothing can be learned or measured"
-        check.problems.append(Problem(None, None, what, "annotate some objects"))
+        check.issues.append(Issue(None, None, what, "annotate some objects"))
     counts = {section: len(entries) for section, entries in lists.items()}
     categories = dict(sorted(check.categories.items()))
-    return Annotations(categories, check.photos, check.objects, check.problems, counts)
+    return Annotations(categories, check.photos, check.objects, check.issues, counts)
 
 
 def _section(content: Any, section: str, name: str) -> list[Any]:
@@ -160,9 +160,9 @@ def _section(content: Any, section: str, name: str) -> list[Any]:
     return entries
 
 
-def _refuse_nothing(found: Any, section: str, problems: list[Problem], name: str) -> None:
+def _refuse_nothing(found: Any, section: str, issues: list[Issue], name: str) -> None:
     if not found:
-        first = f"; the first: {problems[-1]}" if problems else ""
+        first = f"; the first: {issues[-1]}" if issues else ""
         raise ValueError(f"{name}: none of its {section} can be used{first or ': there are none'}")
 
 
@@ -173,7 +173,7 @@ class _Check:
     categories: dict[int, str] = field(default_factory=dict)
     photos: list[Photo] = field(default_factory=list)
     objects: list[list[Object]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
     rows: dict[int, int | None] = field(default_factory=dict)  # image id -> row; None: left out
     names: dict[str, int] = field(default_factory=dict)  # file name -> image id
     seen: dict[int, Any] = field(default_factory=dict)  # annotation id -> first entry
@@ -182,51 +182,55 @@ class _Check:
         try:
             number, name = _category(entry)
             if number in self.categories:
-                raise Unusable(f"the id {number} is used twice", "give every category its own id")
+                raise InvalidAnnotation(
+                    f"the id {number} is used twice", "give every category its own id"
+                )
             self.categories[number] = name
-        except Unusable as reason:
-            self.problems.append(Problem(None, None, f"{place}: {reason.what}", reason.cure))
+        except InvalidAnnotation as reason:
+            self.issues.append(Issue(None, None, f"{place}: {reason.message}", reason.fix))
 
     def image(self, entry: Any, place: str, size_of: SizeOf) -> None:
         number = None
         try:
             _need_object(entry)
-            place = shown(entry["file_name"]) if entry.get("file_name") else place
+            place = shorten(entry["file_name"]) if entry.get("file_name") else place
             number = _id(entry, "id")
             photo = self._photo(number, entry, place, size_of)
             self.rows[number] = len(self.photos)
             self.names[photo.file_name] = number
             self.photos.append(photo)
             self.objects.append([])
-        except Unusable as reason:
-            self.problems.append(Problem(place, None, reason.what, reason.cure))
+        except InvalidAnnotation as reason:
+            self.issues.append(Issue(place, None, reason.message, reason.fix))
             if number is not None:
                 self.rows.setdefault(number, None)
 
     def _photo(self, number: int, entry: Any, place: str, size_of: SizeOf) -> Photo:
         if number in self.rows:
-            raise Unusable(f"the image id {number} is used twice", "give every image its own id")
+            raise InvalidAnnotation(
+                f"the image id {number} is used twice", "give every image its own id"
+            )
         name = _text(entry, "file_name")
         if name in self.names:
             what = f"the image is listed twice, as {self.names[name]} and as {number}"
-            raise Unusable(what, "keep one entry, with all annotations")
+            raise InvalidAnnotation(what, "keep one entry, with all annotations")
         height, width = entry.get("height"), entry.get("width")
         if not all(type(side) is int and side > 0 for side in (height, width)):
             height, width = self._size_of_file(entry, name, place, size_of)
         if height * width > MOST_PIXELS:
-            what = f"{shown(width)} x {shown(height)} pixels are more than Pillow decodes"
-            raise Unusable(what, "make the photo smaller, or write its true size")
+            what = f"{shorten(width)} x {shorten(height)} pixels are more than Pillow decodes"
+            raise InvalidAnnotation(what, "make the photo smaller, or write its true size")
         return Photo(number, name, height, width)
 
     def _size_of_file(self, entry: Any, name: str, place: str, size_of: SizeOf) -> tuple[int, int]:
-        said = ", ".join(f'"{key}" {shown(entry.get(key))}' for key in ("height", "width"))
+        said = ", ".join(f'"{key}" {shorten(entry.get(key))}' for key in ("height", "width"))
         size = size_of(name)
         if size is None:
             what = f"no size ({said}), and the photo cannot be read"
-            raise Unusable(what, "put the photo into the image folder")
-        cure = f'write "height": {size[0]}, "width": {size[1]}'
+            raise InvalidAnnotation(what, "put the photo into the image folder")
+        fix = f'write "height": {size[0]}, "width": {size[1]}'
         what = f"no size ({said}); that of the file is used"
-        self.problems.append(Problem(place, None, what, cure))
+        self.issues.append(Issue(place, None, what, fix))
         return size
 
     def annotation(self, entry: Any, place: str, labels: dict[int, int]) -> None:
@@ -238,39 +242,39 @@ class _Check:
                 return
             photo = self.photos[row]
 
-            def note(what: str, cure: str) -> None:
+            def report(what: str, fix: str) -> None:
                 name = _name(entry, place)
-                self.problems.append(Problem(shown(photo.file_name), name, what, cure))
+                self.issues.append(Issue(shorten(photo.file_name), name, what, fix))
 
-            self._check_id(entry, note)
-            self.objects[row].append(read_object(entry, labels, photo.height, photo.width, note))
-        except Unusable as reason:
-            image = None if photo is None else shown(photo.file_name)
-            self.problems.append(Problem(image, _name(entry, place), reason.what, reason.cure))
+            self._check_id(entry, report)
+            self.objects[row].append(read_object(entry, labels, photo.height, photo.width, report))
+        except InvalidAnnotation as reason:
+            image = None if photo is None else shorten(photo.file_name)
+            self.issues.append(Issue(image, _name(entry, place), reason.message, reason.fix))
             return
         if self.objects[row][-1].ignore:
-            note("it is marked ignore, and not trained on", "nothing, if that is meant")
+            report("it is marked ignore, and not trained on", "nothing, if that is meant")
 
     def _row(self, entry: dict[str, Any]) -> int | None:
         number = _id(entry, "image_id")
         if number not in self.rows:
             what = f'its "image_id" {number} is not among images'
-            raise Unusable(what, "add the image, or remove the annotation")
+            raise InvalidAnnotation(what, "add the image, or remove the annotation")
         return self.rows[number]
 
-    def _check_id(self, entry: dict[str, Any], note: Callable[[str, str], None]) -> None:
+    def _check_id(self, entry: dict[str, Any], report: Callable[[str, str], None]) -> None:
         """Ids of annotations are only names: those without a good one are used all the same."""
         try:
             number = _id(entry, "id")
-        except Unusable as reason:
-            note(f"{reason.what}; it is used all the same", reason.cure)
+        except InvalidAnnotation as reason:
+            report(f"{reason.message}; it is used all the same", reason.fix)
             return
         if number not in self.seen:
             self.seen[number] = entry
         elif self.seen[number] == entry:
-            raise Unusable("it is listed twice", "remove one of the two")
+            raise InvalidAnnotation("it is listed twice", "remove one of the two")
         else:
-            note("its id is used twice; both are used", "give every annotation its own id")
+            report("its id is used twice; both are used", "give every annotation its own id")
 
 
 def _name(entry: Any, place: str) -> int | str:
@@ -286,16 +290,16 @@ def _category(entry: Any) -> tuple[int, str]:
 
 def _need_object(entry: Any) -> None:
     if not isinstance(entry, dict):
-        raise Unusable(f"{shown(entry)} is no entry", 'write it as {"id": ..., ...}')
+        raise InvalidAnnotation(f"{shorten(entry)} is no entry", 'write it as {"id": ..., ...}')
 
 
 def _id(entry: dict[str, Any], key: str) -> int:
     if key not in entry:
-        raise Unusable(f'no "{key}"', f'add a whole number as "{key}"')
+        raise InvalidAnnotation(f'no "{key}"', f'add a whole number as "{key}"')
     number = entry[key]
     if type(number) is not int or abs(number) > LARGEST_ID:
-        what = f'"{key}" is {_kind(number)}{shown(number)}, no whole number'
-        raise Unusable(what, f'write "{key}" as a number without quotes, everywhere')
+        what = f'"{key}" is {_kind(number)}{shorten(number)}, no whole number'
+        raise InvalidAnnotation(what, f'write "{key}" as a number without quotes, everywhere')
     return number
 
 
@@ -305,10 +309,12 @@ def _kind(value: Any) -> str:
 
 def _text(entry: dict[str, Any], key: str) -> str:
     if key not in entry:
-        raise Unusable(f'no "{key}"', f'add "{key}"')
+        raise InvalidAnnotation(f'no "{key}"', f'add "{key}"')
     text = entry[key]
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
-        raise Unusable(f'"{key}" is {shown(text)}, no printable text', f'write "{key}" as text')
+        raise InvalidAnnotation(
+            f'"{key}" is {shorten(text)}, no printable text', f'write "{key}" as text'
+        )
     return text
 
 
@@ -317,7 +323,7 @@ def read_object(
     labels: dict[int, int],
     height: int,
     width: int,
-    note: Callable[[str, str], None],
+    report: Callable[[str, str], None],
 ) -> Object:
     """One annotation.
 
@@ -325,46 +331,46 @@ def read_object(
         entry: as the file has it.
         labels: category id -> label.
         height, width: of its image.
-        note: told (what, cure) about parts that are left out while the rest is used.
+        report: told (what, fix) about parts that are left out while the rest is used.
 
     Raises:
-        Unusable: it says why.
+        InvalidAnnotation: it says why.
     """
     category = _id(entry, "category_id")
     if category not in labels:
         what = f'its "category_id" {category} is not among categories'
-        raise Unusable(what, "add the category, or remove the annotation")
+        raise InvalidAnnotation(what, "add the category, or remove the annotation")
     is_crowd = entry.get("iscrowd", 0)
     if type(is_crowd) not in (int, bool) or is_crowd not in (0, 1):
-        what = f'its "iscrowd" is {shown(is_crowd)}'
-        raise Unusable(what, 'write "iscrowd": 0, or 1 for a crowd')
-    shape = _shape(entry.get("segmentation"), height, width, note)
+        what = f'its "iscrowd" is {shorten(is_crowd)}'
+        raise InvalidAnnotation(what, 'write "iscrowd": 0, or 1 for a crowd')
+    shape = _shape(entry.get("segmentation"), height, width, report)
     bbox = _bbox(entry.get("bbox"), shape, height, width)
     area = entry.get("area")
     if area is not None and not (are_numbers([area]) and area > 0):
-        what = f'its "area" is {shown(area)}; that of the mask is used'
-        note(what, "write the number of its pixels, or nothing")
+        what = f'its "area" is {shorten(area)}; that of the mask is used'
+        report(what, "write the number of its pixels, or nothing")
         area = None
     return Object(bbox, labels[category], shape, bool(is_crowd), bool(entry.get("ignore")), area)
 
 
 def _shape(
-    segmentation: Any, height: int, width: int, note: Callable[[str, str], None]
+    segmentation: Any, height: int, width: int, report: Callable[[str, str], None]
 ) -> Polygons | np.ndarray:
     if not segmentation:
         what = "no segmentation, and masks cannot be trained from a box"
-        raise Unusable(what, "outline the object, or remove the annotation")
+        raise InvalidAnnotation(what, "outline the object, or remove the annotation")
     if isinstance(segmentation, dict):
-        return rle.read_runs(segmentation, height, width)
+        return rle.parse(segmentation, height, width)
     parts = []
     for part in segmentation if isinstance(segmentation, list) else ():
         reason = _bad_part(part, height, width)
         if reason is None:
             parts.append(np.array(part, np.float64))
         else:
-            note(reason, "outline this part again, or remove it")
+            report(reason, "outline this part again, or remove it")
     if not parts:
-        raise Unusable("no usable polygon", "outline the object, or remove the annotation")
+        raise InvalidAnnotation("no usable polygon", "outline the object, or remove the annotation")
     return parts
 
 
@@ -399,19 +405,19 @@ def _bbox(
     if bbox is None:
         bbox = [x1, y1, x2 - x1, y2 - y1]
     elif not are_numbers(bbox) or len(bbox) != 4:
-        raise Unusable(f"its bbox is {shown(bbox)}, not [x, y, w, h]", redraw)
+        raise InvalidAnnotation(f"its bbox is {shorten(bbox)}, not [x, y, w, h]", redraw)
     box = clip_boxes(np.array([bbox], np.float64), height, width)[0]
     if (box[2:] - box[:2] < SMALLEST_SIDE).any():
-        raise Unusable("its box has no area inside the image", redraw)
+        raise InvalidAnnotation("its box has no area inside the image", redraw)
     if min(box[2], x2) <= max(box[0], x1) or min(box[3], y2) <= max(box[1], y1):
-        raise Unusable("its segmentation has no area inside its box", redraw)
+        raise InvalidAnnotation("its segmentation has no area inside its box", redraw)
     return tuple(bbox)
 
 
 def _extent(shape: Polygons | np.ndarray, height: int) -> tuple[float, float, float, float]:
     """x1, y1, x2, y2 of the whole shape."""
     if not isinstance(shape, list):
-        return tuple(rle.extent(shape, height).tolist())
+        return tuple(rle.to_bbox(shape, height).tolist())
     points = np.concatenate(shape).reshape(-1, 2)
     return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
 

@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 
 from maskrcnn_edu.data.coco import CocoDataset, Sample
 from maskrcnn_edu.data.reader import Reader
-from maskrcnn_edu.data.rle import encode_within
+from maskrcnn_edu.data.rle import encode_crop
 from maskrcnn_edu.inference.coco_results import coco_results, only
 from maskrcnn_edu.inference.detect import unpasted
 from maskrcnn_edu.inference.onednn import compiled
@@ -91,7 +91,7 @@ def evaluate(
     image_ids = [i for batch in in_order for i in batch["image_ids"]]
     asked = [dataset.image_ids[row] for batch in batches for row in batch]
     left_out = sorted(set(asked) - set(image_ids))
-    return replace(score(results, dataset.truth(), image_ids), left_out=left_out)
+    return replace(score(results, dataset.to_coco(), image_ids), left_out=left_out)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _predict(
             if image_id != dataset.image_ids[row]:  # its place was taken: it cannot be read
                 continue
             done.append(image_id)
-            masks = (encode_within(part, *found.size) for part in found.masks(model))
+            masks = (encode_crop(part, *found.size) for part in found.masks(model))
             results += coco_results(image_id, found.detections, dataset.category_ids, list(masks))
         on_batch(len(asked))
         yield {"image_ids": done, "results": results}

@@ -19,7 +19,7 @@ from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.image_file import read_image
 from maskrcnn_edu.data.loader import collate
 from maskrcnn_edu.data.reader import Reader
-from maskrcnn_edu.data.rle import encode_within
+from maskrcnn_edu.data.rle import encode_crop
 from maskrcnn_edu.data.transforms import Decode, apply_transforms
 from maskrcnn_edu.inference.coco_results import coco_results
 from maskrcnn_edu.inference.detect import Unpasted, unpasted
@@ -238,7 +238,7 @@ def _predict_photo(
     rles = []
     for row, mask in enumerate(found.masks(model)):
         overlay.add(found.detections, row, mask)
-        rles.append(encode_within(mask, *found.size))
+        rles.append(encode_crop(mask, *found.size))
     results = coco_results(record["image_id"], found.detections, classes.category_ids, rles)
     about = {"file_name": record["file_name"]}
     named = [{**about, "category": names[r["category_id"]], **r} for r in results]

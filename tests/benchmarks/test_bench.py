@@ -98,7 +98,7 @@ def test_a_step_that_fails_leaves_no_stopwatch_behind(tiny_fpn):
 
 def test_every_drawn_object_is_made_of_polygons(tmp_path):
     dataset = write_scenes(tmp_path / "pictures", 64, 3, classes=4)
-    assert len(dataset) == 3 and dataset.num_classes == 4 and not dataset.problems
+    assert len(dataset) == 3 and dataset.num_classes == 4 and not dataset.issues
     for sample in (dataset[i] for i in range(3)):
         assert len(sample.gt.segms) >= 3
         assert all(isinstance(s, list) for s in sample.gt.segms)

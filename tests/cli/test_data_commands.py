@@ -43,23 +43,23 @@ def test_a_sound_dataset(shapes, capsys):
     arguments = ["data", "check", str(shapes / "annotations" / "instances_train.json")]
     assert main([*arguments, "--images", str(shapes / "train")]) == 0
     printed = capsys.readouterr().out
-    assert "no problems. Training uses 8 of 8 images" in printed and "rectangle" in printed
+    assert "no issues. Training uses 8 of 8 images" in printed and "rectangle" in printed
 
 
 def test_all_problems_are_in_one_table(broken, capsys):
     assert check(broken) == 1
     printed = capsys.readouterr().out
     lines = printed.splitlines()
-    assert lines[0].split() == ["image", "annotation", "problem", "cure"]
+    assert lines[0].split() == ["image", "annotation", "issue", "fix"]
     for words in ("gone.png", "99 is not among", "no area", "000004.png", "cannot be read"):
         assert words in " ".join(printed.split()), words
-    assert "7 problems. Training uses 6 of 8 images" in lines[-1]
+    assert "7 issues. Training uses 6 of 8 images" in lines[-1]
 
 
 def test_long_tables_are_cut_and_the_counts_stay(broken, capsys):
     assert check(broken, "--limit", "2") == 1
     printed = capsys.readouterr().out
-    assert "... and 5 more" in printed and "7 problems" in printed
+    assert "... and 5 more" in printed and "7 issues" in printed
     assert check(broken, "--limit", "-1") == 2
     assert "--limit" in capsys.readouterr().err
 
@@ -101,7 +101,7 @@ def test_training_and_evaluation_go_on_and_say_what_is_left_out(broken, tmp_path
     options = ["--config", "shapes_fpn", "--steps", "4", "--processes", "1", "--out", str(out)]
     assert main(["train", *options, *TINY, *data]) == 0
     printed = capsys.readouterr()
-    assert "instances.json: 5 problems" in printed.out and "left out" not in printed.out
+    assert "instances.json: 5 issues" in printed.out and "left out" not in printed.out
     for name in ("gone.png", "000004.png"):
         assert printed.err.count(f"{name}: ") == 1  # in the first of all epochs and looks
     data = ["--json", str(broken), "--images", str(broken.parent / "train")]

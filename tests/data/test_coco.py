@@ -163,19 +163,19 @@ def test_packed_rle_is_read_as_pycocotools_writes_it(tmp_path_factory, seed, den
 def test_a_useless_annotation_is_skipped_with_its_reason(read, changes, reason):
     dataset = read(annotation(id=77, **changes), annotation())
     assert len(dataset[0].gt) == 1
-    problem = dataset.problems[-1]
-    assert (problem.image, problem.annotation) == ("a.png", 77)
-    assert reason in problem.what and problem.cure
+    issue = dataset.issues[-1]
+    assert (issue.image, issue.annotation) == ("a.png", 77)
+    assert reason in issue.message and issue.fix
 
 
 def test_a_bad_part_is_dropped_and_the_object_stays(read):
     dataset = read(annotation(segmentation=[[1, 1, 2, 2], SQUARE]))
     assert len(dataset[0].gt.segms[0]) == 1
-    assert len(dataset.problems) == 1 and "part" in dataset.problems[0].what
+    assert len(dataset.issues) == 1 and "part" in dataset.issues[0].message
 
 
 def test_a_sound_file_has_no_problems(read):
-    assert read(annotation()).problems == []
+    assert read(annotation()).issues == []
 
 
 # ---- what is no COCO file --------------------------------------------------------
@@ -202,7 +202,7 @@ def test_a_file_that_is_no_coco_file_is_refused_by_name(read, changes, named):
 def test_a_byte_order_mark_is_no_problem(tmp_path):
     path = tmp_path / "windows.json"
     path.write_text(json.dumps(content(annotation())), encoding="utf-8-sig")
-    assert CocoDataset(path, tmp_path).problems == []
+    assert CocoDataset(path, tmp_path).issues == []
 
 
 def test_lists_nested_without_end_are_refused_by_name(tmp_path):

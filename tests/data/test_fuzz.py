@@ -113,9 +113,9 @@ def go_all_the_way(json_bytes, folder):
             assert code == 2
             signal.alarm(0)
             return None
-        bad = [row for row in range(len(dataset)) if dataset.photo_problem(row)]
+        bad = [row for row in range(len(dataset)) if dataset.image_issue(row)]
         none_is_left = len(bad) == len(dataset)
-        assert code == (2 if none_is_left else 1 if dataset.problems or bad else 0)
+        assert code == (2 if none_is_left else 1 if dataset.issues or bad else 0)
         if none_is_left:
             with pytest.raises(ValueError, match="none of the .* photos can be read"):
                 list(READER.loader(dataset).epoch(0))
@@ -149,9 +149,9 @@ def check_batch(batch, unreadable):
 
 def test_the_sound_dataset_is_sound(folder, capsys):
     dataset = go_all_the_way(json.dumps(sound()).encode(), folder)
-    assert dataset.problems == []
+    assert dataset.issues == []
     assert [len(dataset[i].gt) for i in range(2)] == [2, 2]
-    assert "no problems" in capsys.readouterr().out
+    assert "no issues" in capsys.readouterr().out
 
 
 # ---- mistakes in the structure -------------------------------------------------------
@@ -275,7 +275,7 @@ def test_broken_bytes_of_photos(tmp_path_factory, first, second):
     (folder / "a.png").write_bytes(first)  # the ending is wrong more often than not
     (folder / "b.jpg").write_bytes(second)
     dataset = go_all_the_way(json.dumps(sound()).encode(), folder)
-    assert dataset.problems == []  # the file has none; only photos are broken
+    assert dataset.issues == []  # the file has none; only photos are broken
 
 
 # ---- absurd sizes --------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_a_decompression_bomb_takes_no_memory(tmp_path, header, words):
     (tmp_path / "instances.json").write_text(json.dumps(sound()))
     dataset = CocoDataset(tmp_path / "instances.json", tmp_path)
     tracemalloc.start()
-    assert words in dataset.photo_problem(0).what
+    assert words in dataset.image_issue(0).message
     assert tracemalloc.get_traced_memory()[1] < 10**7
     tracemalloc.stop()
 
@@ -316,4 +316,4 @@ def test_absurd_numbers_take_no_memory(tmp_path):
     dataset = CocoDataset(tmp_path / "instances.json", tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 10**7
     tracemalloc.stop()
-    assert len(dataset) == 1 and len(dataset.problems) == 4
+    assert len(dataset) == 1 and len(dataset.issues) == 4

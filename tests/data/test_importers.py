@@ -1,4 +1,4 @@
-"""Labels of other tools, written by hand, become a dataset that has no problems."""
+"""Labels of other tools, written by hand, become a dataset that has no issues."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.importers.labelme import read_labelme
 from maskrcnn_edu.data.importers.via import read_via
-from maskrcnn_edu.data.importers.write_coco import Labelled, ellipse, split
+from maskrcnn_edu.data.importers.write_coco import LabeledImage, ellipse, split
 from maskrcnn_edu.system.files import atomic_folder
 
 
@@ -24,7 +24,7 @@ def photo(path, size=(20, 16)):
 
 
 def imported(kind, folder, out, *options):
-    """Import; the exit code, and both datasets, which must have no problems."""
+    """Import; the exit code, and both datasets, which must have no issues."""
     code = main(["data", "import", kind, str(folder), "--out", str(out), *options])
     sets = []
     for part in ("train", "val"):
@@ -79,14 +79,14 @@ def test_labelme_uses_the_embedded_photo_if_there_is_no_other(tmp_path):
     Image.new("RGB", (20, 16)).save(stored, "PNG")
     labelme(folder, "a", shape(), imageData=base64.b64encode(stored.getvalue()).decode())
     _, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0")
-    assert data.photo_problem(0) is None
+    assert data.image_issue(0) is None
 
 
 def test_labelme_finds_a_photo_whose_path_was_of_another_machine(tmp_path):
     photo(tmp_path / "a.png")
     labelme(tmp_path, "a", shape(), imagePath="..\\photos\\a.png")
-    (made,), problems = read_labelme(tmp_path)
-    assert made.photo == tmp_path / "a.png" and problems == []
+    (made,), issues = read_labelme(tmp_path)
+    assert made.photo == tmp_path / "a.png" and issues == []
 
 
 def test_broken_labelme_files_are_reported_and_the_rest_is_used(tmp_path, capsys):
@@ -146,10 +146,10 @@ def test_via_shapes(tmp_path, project):
 def test_via_without_classes_needs_a_name(tmp_path):
     photo(tmp_path / "a.png")
     via(tmp_path, region(VIA_SHAPES[1]["shape_attributes"]))
-    (made,), (problem,) = read_via(tmp_path)
-    assert made.marks == [] and "--class-name" in problem.cure
-    (made,), problems = read_via(tmp_path, "balloon")
-    assert made.marks[0][0] == "balloon" and problems == []
+    (made,), (issue,) = read_via(tmp_path)
+    assert made.annotations == [] and "--class-name" in issue.fix
+    (made,), issues = read_via(tmp_path, "balloon")
+    assert made.annotations[0][0] == "balloon" and issues == []
 
 
 def test_via_broken_entries_are_reported(tmp_path):
@@ -164,10 +164,10 @@ def test_via_broken_entries_are_reported(tmp_path):
         VIA_SHAPES[0],
     )
     (tmp_path / "other.json").write_text("{}")
-    (made,), problems = read_via(tmp_path)
-    assert len(made.marks) == 1 and len(problems) == 6
-    assert problems[0].image == "other.json"
-    assert [p.annotation for p in problems[1:]] == [f"region {i}" for i in range(1, 6)]
+    (made,), issues = read_via(tmp_path)
+    assert len(made.annotations) == 1 and len(issues) == 6
+    assert issues[0].image == "other.json"
+    assert [p.annotation for p in issues[1:]] == [f"region {i}" for i in range(1, 6)]
 
 
 # ---- index masks -----------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
 
 
 def test_the_split_is_by_seed_and_loses_nothing(tmp_path):
-    everything = [Labelled(tmp_path / str(i), str(i), []) for i in range(10)]
+    everything = [LabeledImage(tmp_path / str(i), str(i), []) for i in range(10)]
     made = split(everything, 0.2, seed=0)
     assert len(made["val"]) == 2 and len(made["train"]) == 8
     assert {e.name for part in made.values() for e in part} == {str(i) for i in range(10)}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.loader import BatchLoader
-from maskrcnn_edu.data.problems import LeftOutWarning, UnreadablePhoto
+from maskrcnn_edu.data.problems import LeftOutWarning, UnreadableImage
 from maskrcnn_edu.data.transforms import Decode, NormalizeImage, Permute, RandomFlip
 from maskrcnn_edu.inference.evaluate import evaluate
 
@@ -122,7 +122,7 @@ def test_mistakes_in_the_configuration_are_not_taken_for_broken_photos(folder):
 
 def test_decode_says_that_it_is_the_photo(folder):
     data = CocoDataset(folder / "all.json", folder)
-    with pytest.raises(UnreadablePhoto, match="3.png"):
+    with pytest.raises(UnreadableImage, match="3.png"):
         Decode()(data[3], np.random.default_rng(0))
 
 

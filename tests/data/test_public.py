@@ -156,8 +156,8 @@ def test_a_dataset_arrives_and_the_command_it_names_can_read_it(
     ]
     assert tuple(map(len, sets)) == SIZES[name]
     for data in sets:
-        assert data.problems == [] and sum(data.objects_per_class().values()) >= len(data)
-        assert [data.photo_problem(i) for i in range(len(data))] == [None] * len(data)
+        assert data.issues == [] and sum(data.objects_per_class().values()) >= len(data)
+        assert [data.image_issue(i) for i in range(len(data))] == [None] * len(data)
     assert not any("captions" in str(p) or "readme" in str(p) for p in out.rglob("*"))
 
 

@@ -16,9 +16,9 @@ def test_a_part_of_an_image_is_encoded_like_the_whole(place, share):
         whole = np.zeros([height, width], np.uint8)
         whole[y : y + 6, x : x + 5] = pixels
         part = BitMask(pixels, np.float32([x, y, x + 5, y + 6]))
-        assert rle.encode_within(part, height, width) == rle.encode(whole)
+        assert rle.encode_crop(part, height, width) == rle.encode(whole)
 
 
 def test_an_empty_part():
     part = BitMask(np.zeros([0, 0], np.uint8), np.zeros(4, np.float32))
-    assert rle.encode_within(part, 3, 4) == rle.encode(np.zeros([3, 4]))
+    assert rle.encode_crop(part, 3, 4) == rle.encode(np.zeros([3, 4]))

@@ -110,7 +110,7 @@ def test_bad_arguments_are_refused(tmp_path):
 
 def test_our_reader_skips_nothing(folder):
     dataset = CocoDataset(folder / "annotations/instances_train.json", folder / "train")
-    assert dataset.problems == [] and len(dataset) == COUNT
+    assert dataset.issues == [] and len(dataset) == COUNT
     assert dataset.class_names == list(CATEGORIES)
     assert dataset.category_ids == [1, 2, 4, 7, 8, 11]
 

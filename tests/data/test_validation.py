@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from maskrcnn_edu.data import rle
 from maskrcnn_edu.data.coco import CocoDataset
-from maskrcnn_edu.data.problems import Problem, first_few, shown, table
+from maskrcnn_edu.data.problems import Issue, shorten, summarize, table
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
 
@@ -116,21 +116,21 @@ PROBLEMS = [
 @pytest.mark.parametrize(("change", "image", "annotation", "what", "used"), PROBLEMS)
 def test_a_mistake_is_named_and_the_rest_is_used(read, change, image, annotation, what, used):
     dataset = read(change)
-    (problem, *_) = dataset.problems
-    assert (problem.image, problem.annotation) == (image, annotation)
-    assert what in problem.what and problem.cure
+    (issue, *_) = dataset.issues
+    assert (issue.image, issue.annotation) == (image, annotation)
+    assert what in issue.message and issue.fix
     assert (len(dataset), sum(len(dataset[i].gt) for i in range(len(dataset)))) == used
 
 
 def test_annotations_of_a_left_out_image_are_not_problems_of_their_own(read):
     dataset = read(put("images", 1, file_name="a.png"))
-    assert len(dataset.problems) == 1
-    assert dataset.listed() == {"categories": 2, "images": 2, "annotations": 2}
+    assert len(dataset.issues) == 1
+    assert dataset.entry_counts() == {"categories": 2, "images": 2, "annotations": 2}
 
 
 def test_a_file_without_annotations_says_so(read):
-    (problem,) = read(lambda made: made["annotations"].clear()).problems
-    assert "no usable annotation" in problem.what
+    (issue,) = read(lambda made: made["annotations"].clear()).issues
+    assert "no usable annotation" in issue.message
 
 
 def test_a_missing_size_is_that_of_the_upright_photo(read, tmp_path):
@@ -140,7 +140,7 @@ def test_a_missing_size_is_that_of_the_upright_photo(read, tmp_path):
     lying.save(tmp_path / "turned.png", exif=exif)
     dataset = read(put("images", 0, file_name="turned.png", width=None, height=None))
     assert dataset[0].im_shape.tolist() == [6, 4]
-    assert dataset.photo_problem(0) is None
+    assert dataset.image_issue(0) is None
 
 
 # ---- photos ----------------------------------------------------------------------
@@ -149,23 +149,23 @@ def test_a_missing_size_is_that_of_the_upright_photo(read, tmp_path):
 def test_photos_that_cannot_be_used(read, tmp_path):
     whole = (tmp_path / "a.png").read_bytes()
     dataset = read()
-    assert dataset.photo_problem(0) is None
+    assert dataset.image_issue(0) is None
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
-    assert "cannot be read as an image" in dataset.photo_problem(0).what
+    assert "cannot be read as an image" in dataset.image_issue(0).message
     (tmp_path / "a.png").unlink()
-    assert dataset.photo_problem(0) == Problem(
+    assert dataset.image_issue(0) == Issue(
         "a.png", None, "no such image", "put the photo into the image folder"
     )
     Image.new("RGB", (5, 4)).save(tmp_path / "a.png")
-    problem = dataset.photo_problem(0)
-    assert "4 high and 5 wide" in problem.what and "correct height and width" in problem.cure
+    issue = dataset.image_issue(0)
+    assert "4 high and 5 wide" in issue.message and "correct height and width" in issue.fix
 
 
 # ---- what evaluation is given ----------------------------------------------------
 
 
 def test_the_truth_of_a_sound_file_is_the_file(read):
-    truth = read().truth()
+    truth = read().to_coco()
     made = content()
     assert truth["images"] == made["images"] and truth["categories"] == made["categories"]
     first, second = truth["annotations"]
@@ -179,7 +179,7 @@ def test_the_truth_of_a_broken_file_can_be_scored(read):
         del made["annotations"][0]["id"], made["annotations"][0]["iscrowd"]
         made["annotations"][0]["area"] = "big"
 
-    first, second = read(spoil).truth()["annotations"]
+    first, second = read(spoil).to_coco()["annotations"]
     assert first == ONE | {"area": 4.0}
     assert second["id"] == 2
 
@@ -193,9 +193,9 @@ def test_the_extent_of_runs_is_that_of_the_drawn_mask():
         height, width = rng.integers(1, 9, 2)
         mask = rng.random((height, width)) < rng.random()
         mask[rng.integers(height), rng.integers(width)] = True
-        runs = rle.read_runs(rle.encode(mask), int(height), int(width))
-        assert (rle.draw(runs, height, width) == mask).all()
-        assert rle.extent(runs, height).tolist() == rle.crop(mask).box.tolist()
+        runs = rle.parse(rle.encode(mask), int(height), int(width))
+        assert (rle.decode(runs, height, width) == mask).all()
+        assert rle.to_bbox(runs, height).tolist() == rle.crop(mask).box.tolist()
         assert (coco_mask.decode(rle.encode(mask)) == mask).all()
 
 
@@ -203,19 +203,17 @@ def test_the_extent_of_runs_is_that_of_the_drawn_mask():
 
 
 def test_a_table_is_cut_but_counts_everything():
-    problems = [Problem("a.png", i, "word " * 30, "cure") for i in range(9)]
-    lines = table(problems, limit=2).splitlines()
+    issues = [Issue("a.png", i, "word " * 30, "fix") for i in range(9)]
+    lines = table(issues, limit=2).splitlines()
     assert lines[-1] == "... and 7 more" and lines[0].split() == [
-        "image", "annotation", "problem", "cure",
+        "image", "annotation", "issue", "fix",
     ]  # fmt: skip
     assert max(map(len, lines)) < 160
-    assert "9 problems" in first_few(problems, "x.json") and "and 4 more" in first_few(
-        problems, "x"
-    )
+    assert "9 issues" in summarize(issues, "x.json") and "and 4 more" in summarize(issues, "x")
 
 
 def test_values_are_shown_short_and_on_one_line():
-    assert shown("naïve.png") == "naïve.png"
+    assert shorten("naïve.png") == "naïve.png"
     for value in ("\ud800", "a\nb", "x" * 1000, [[[[1] * 99] * 99] * 99] * 99, 10**400):
-        text = shown(value)
+        text = shorten(value)
         assert len(text) < 400 and text.isprintable()

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_edu.data import rle
-from maskrcnn_edu.data.importers.write_coco import Labelled, Marked, name_in
-from maskrcnn_edu.data.problems import Problem, Unusable, shown
+from maskrcnn_edu.data.importers.write_coco import ImportResult, LabeledImage, relative_name
+from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -32,7 +32,7 @@ MOST_OBJECTS = 10_000
 """More in one mask are no objects: a photo was taken for a mask."""
 
 
-def read_masks(folder: str | Path, class_name: str | None = None) -> Marked:
+def read_masks(folder: str | Path, class_name: str | None = None) -> ImportResult:
     """All masks of a folder, in either layout.
 
     Args:
@@ -51,23 +51,27 @@ def read_masks(folder: str | Path, class_name: str | None = None) -> Marked:
         raise ValueError(
             f'{folder}: no folder "masks" or "SegmentationObject"; put the masks there'
         )
-    found: dict[str, Labelled] = {}
-    problems: list[Problem] = []
+    found: dict[str, LabeledImage] = {}
+    issues: list[Issue] = []
     broken = set()
     for path, name in _mask_files(masks, class_name):
         try:
             stem = _stem_of(path, photos)
             broken.add(stem)  # until the end has been reached
             mask = _read_mask(path)
-            new = Labelled(photos[stem], photos[stem].name, [], mask.shape)
-            found.setdefault(stem, new).marks.extend((name, runs) for _, runs in _objects(mask))
+            new = LabeledImage(photos[stem], photos[stem].name, [], mask.shape)
+            found.setdefault(stem, new).annotations.extend(
+                (name, runs) for _, runs in _objects(mask)
+            )
             broken.remove(stem)
-        except Unusable as reason:
-            problems.append(Problem(shown(name_in(folder, path)), None, reason.what, reason.cure))
+        except InvalidAnnotation as reason:
+            issues.append(
+                Issue(shorten(relative_name(folder, path)), None, reason.message, reason.fix)
+            )
     for stem in sorted(set(photos) - set(found) - broken):
-        cure = "make a mask, all 0 if there are no objects"
-        problems.append(Problem(shown(photos[stem].name), None, "it has no mask", cure))
-    return [found[stem] for stem in photos if stem in found and stem not in broken], problems
+        fix = "make a mask, all 0 if there are no objects"
+        issues.append(Issue(shorten(photos[stem].name), None, "it has no mask", fix))
+    return [found[stem] for stem in photos if stem in found and stem not in broken], issues
 
 
 def _photos(folder: Path) -> dict[str, Path]:
@@ -94,31 +98,37 @@ def _stem_of(mask: Path, photos: dict[str, Path]) -> str:
     for stem in (mask.stem, mask.stem.removesuffix("_mask")):
         if stem in photos:
             return stem
-    raise Unusable("there is no photo of this name", "add the photo, or remove the mask")
+    raise InvalidAnnotation("there is no photo of this name", "add the photo, or remove the mask")
 
 
-def _read_voc(folder: Path, photos: dict[str, Path]) -> Marked:
+def _read_voc(folder: Path, photos: dict[str, Path]) -> ImportResult:
     """Only photos with a mask: Pascal VOC segmented a few of its photos."""
-    labelled, problems = [], []
+    labeled, issues = [], []
     for path in sorted((folder / "SegmentationObject").iterdir()):
         try:
             stem = _stem_of(path, photos)
             classes = _read_mask(folder / "SegmentationClass" / path.name)
             objects = _read_mask(path)
             if classes.shape != objects.shape:
-                raise Unusable("its two masks differ in size", "export both masks again")
-            marks = [(_voc_class(classes[inside]), runs) for inside, runs in _objects(objects)]
-            labelled.append(Labelled(photos[stem], photos[stem].name, marks, objects.shape))
-        except Unusable as reason:
-            problems.append(Problem(shown(path.name), None, reason.what, reason.cure))
-    return labelled, problems
+                raise InvalidAnnotation("its two masks differ in size", "export both masks again")
+            annotations = [
+                (_voc_class(classes[inside]), runs) for inside, runs in _objects(objects)
+            ]
+            labeled.append(
+                LabeledImage(photos[stem], photos[stem].name, annotations, objects.shape)
+            )
+        except InvalidAnnotation as reason:
+            issues.append(Issue(shorten(path.name), None, reason.message, reason.fix))
+    return labeled, issues
 
 
 def _voc_class(pixels: np.ndarray) -> str:
     """The class that most pixels of an object have."""
     known = pixels[(pixels > 0) & (pixels <= len(VOC_CLASSES))]
     if known.size == 0:
-        raise Unusable("an object has no class in SegmentationClass", "export both masks again")
+        raise InvalidAnnotation(
+            "an object has no class in SegmentationClass", "export both masks again"
+        )
     return VOC_CLASSES[np.bincount(known).argmax() - 1]
 
 
@@ -129,10 +139,12 @@ def _objects(mask: np.ndarray) -> Iterator[tuple[np.ndarray, dict]]:
     if mask.dtype == np.uint8:
         if numbers.tolist() == [NOBODY]:
             what = "it has no values but 0 and 255, and 255 belongs to nobody"
-            raise Unusable(what, "write 1, 2, ... for the objects")
+            raise InvalidAnnotation(what, "write 1, 2, ... for the objects")
         numbers = numbers[numbers != NOBODY]
     if len(numbers) > MOST_OBJECTS:
-        raise Unusable(f"it has {len(numbers)} objects: no index mask", "write one number each")
+        raise InvalidAnnotation(
+            f"it has {len(numbers)} objects: no index mask", "write one number each"
+        )
     for number in numbers.tolist():
         inside = mask == number
         yield inside, rle.encode(inside)
@@ -145,11 +157,15 @@ def _read_mask(path: Path) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             mode, values = stored.mode, np.asarray(stored)
     except FileNotFoundError:
-        raise Unusable(f"there is no {path.parent.name}/{path.name}", "add it") from None
+        raise InvalidAnnotation(f"there is no {path.parent.name}/{path.name}", "add it") from None
     except Exception as error:  # broken files make Pillow's decoders raise many kinds
-        raise Unusable(f"cannot be read as an image ({error})", "export the mask again") from error
+        raise InvalidAnnotation(
+            f"cannot be read as an image ({error})", "export the mask again"
+        ) from error
     if mode in ("P", "L"):
         return values
     if mode in ("1", "I") or mode.startswith("I;16"):
         return values.astype(np.int64)
-    raise Unusable(f"its pixels are colours ({mode}), no numbers", "save it as grey or palette PNG")
+    raise InvalidAnnotation(
+        f"its pixels are colours ({mode}), no numbers", "save it as grey or palette PNG"
+    )

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn_edu.data.importers.write_coco import (
-    Labelled,
-    Marked,
+    ImportResult,
+    LabeledImage,
     ellipse,
-    name_in,
     number,
     polygon,
     rectangle,
+    relative_name,
 )
-from maskrcnn_edu.data.problems import Problem, Unusable, shown
+from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
 from maskrcnn_edu.data.validation import read_json
 
 ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
@@ -24,7 +24,7 @@ ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
 
 def read_via(
     folder: str | Path, class_name: str | None = None, attribute: str | None = None
-) -> Marked:
+) -> ImportResult:
     """All of VIA's JSON files in a folder, which also has the photos.
 
     Args:
@@ -40,20 +40,20 @@ def read_via(
     files = sorted(folder.glob("*.json"))
     if not files:
         raise ValueError(f"{folder}: no .json file here; save the VIA project beside the photos")
-    labelled: list[Labelled] = []
-    problems: list[Problem] = []
+    labeled: list[LabeledImage] = []
+    issues: list[Issue] = []
     for file in files:
         try:
             entries = _entries(read_json(file))
             key = attribute or _class_attribute(entries)
             for place, entry in enumerate(entries):
-                labelled.append(_read_entry(entry, folder, key, class_name, problems, place))
-        except Unusable as reason:
-            problems.append(Problem(shown(file.name), None, reason.what, reason.cure))
+                labeled.append(_read_entry(entry, folder, key, class_name, issues, place))
+        except InvalidAnnotation as reason:
+            issues.append(Issue(shorten(file.name), None, reason.message, reason.fix))
         except (OSError, ValueError) as error:
             what = str(error).removeprefix(f"{file}: ")
-            problems.append(Problem(shown(file.name), None, what, "save the file again"))
-    return _without_twins([each for each in labelled if each is not None], problems), problems
+            issues.append(Issue(shorten(file.name), None, what, "save the file again"))
+    return _drop_duplicates([each for each in labeled if each is not None], issues), issues
 
 
 def _entries(content: Any) -> list[Any]:
@@ -63,7 +63,7 @@ def _entries(content: Any) -> list[Any]:
     entries = list(content.values()) if isinstance(content, dict) else []
     if not any(isinstance(each, dict) and "regions" in each for each in entries):
         what = 'no "regions" in it: not VIA\'s format'
-        raise Unusable(what, "export the annotations as JSON, or remove the file")
+        raise InvalidAnnotation(what, "export the annotations as JSON, or remove the file")
     return entries
 
 
@@ -89,27 +89,27 @@ def _read_entry(
     folder: Path,
     key: str | None,
     class_name: str | None,
-    problems: list[Problem],
+    issues: list[Issue],
     place: int,
-) -> Labelled | None:
-    """One photo; None after a problem."""
+) -> LabeledImage | None:
+    """One photo; None after an issue."""
     file_name = entry.get("filename") if isinstance(entry, dict) else None
     regions = _regions(entry)
     if not isinstance(file_name, str) or not file_name.isprintable() or not file_name:
-        what = f'"filename" is {shown(file_name)}'
-        problems.append(Problem(f"entry {place + 1}", None, what, "write the name of the photo"))
+        what = f'"filename" is {shorten(file_name)}'
+        issues.append(Issue(f"entry {place + 1}", None, what, "write the name of the photo"))
         return None
     if not isinstance(regions, list):
-        problems.append(Problem(file_name, None, '"regions" is no list', "save the file again"))
+        issues.append(Issue(file_name, None, '"regions" is no list', "save the file again"))
         return None
-    marks = []
+    annotations = []
     for row, region in enumerate(regions, 1):
         try:
-            marks.append((_class_of(region, key, class_name), [_outline(region)]))
-        except Unusable as reason:
-            problems.append(Problem(file_name, f"region {row}", reason.what, reason.cure))
+            annotations.append((_class_of(region, key, class_name), [_outline(region)]))
+        except InvalidAnnotation as reason:
+            issues.append(Issue(file_name, f"region {row}", reason.message, reason.fix))
     photo = folder / file_name
-    return Labelled(photo, name_in(folder, photo), marks)
+    return LabeledImage(photo, relative_name(folder, photo), annotations)
 
 
 def _class_of(region: Any, key: str | None, class_name: str | None) -> str:
@@ -121,20 +121,20 @@ def _class_of(region: Any, key: str | None, class_name: str | None) -> str:
     if isinstance(value, str) and value.strip() and value.isprintable():
         return value.strip()
     if class_name is None:
-        what = f"its class is not known: region_attributes are {shown(attributes)}"
-        raise Unusable(what, "fill it in, or give --class-name or --attribute")
+        what = f"its class is not known: region_attributes are {shorten(attributes)}"
+        raise InvalidAnnotation(what, "fill it in, or give --class-name or --attribute")
     return class_name
 
 
 def _outline(region: Any) -> list[float]:
     shape = region.get("shape_attributes") if isinstance(region, dict) else None
     if not isinstance(shape, dict):
-        raise Unusable('no "shape_attributes"', "draw it again")
+        raise InvalidAnnotation('no "shape_attributes"', "draw it again")
     kind = shape.get("name")
     if kind in ("polygon", "polyline"):
         xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
         if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) != len(ys):
-            raise Unusable("its points have no x, or no y", "draw it again")
+            raise InvalidAnnotation("its points have no x, or no y", "draw it again")
         return polygon(list(zip(xs, ys)))
     if kind == "rect":
         x, y, w, h = (number(shape.get(k)) for k in ("x", "y", "width", "height"))
@@ -145,15 +145,15 @@ def _outline(region: Any) -> list[float]:
     if kind == "ellipse":
         x, y, rx, ry = (number(shape.get(k)) for k in ("cx", "cy", "rx", "ry"))
         return ellipse(x, y, rx, ry, number(shape.get("theta", 0)))
-    what = f"a {shown(kind)} is no outline"
-    raise Unusable(what, "draw a polygon, a rectangle, a circle or an ellipse")
+    what = f"a {shorten(kind)} is no outline"
+    raise InvalidAnnotation(what, "draw a polygon, a rectangle, a circle or an ellipse")
 
 
-def _without_twins(labelled: list[Labelled], problems: list[Problem]) -> list[Labelled]:
+def _drop_duplicates(labeled: list[LabeledImage], issues: list[Issue]) -> list[LabeledImage]:
     """Each photo once: the first entry counts."""
-    seen: dict[Path, Labelled] = {}
-    for each in labelled:
+    seen: dict[Path, LabeledImage] = {}
+    for each in labeled:
         if seen.setdefault(each.photo, each) is not each:
             what = "the photo is annotated twice"
-            problems.append(Problem(shown(each.name), None, what, "keep one of the entries"))
+            issues.append(Issue(shorten(each.name), None, what, "keep one of the entries"))
     return list(seen.values())

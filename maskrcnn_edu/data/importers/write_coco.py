@@ -1,4 +1,4 @@
-"""Labelled photos, from whatever tool, become a dataset in COCO's format."""
+"""LabeledImage photos, from whatever tool, become a dataset in COCO's format."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from typing import Any
 
 import numpy as np
 
-from maskrcnn_edu.data.coco_export import clean_content
+from maskrcnn_edu.data.coco_export import to_coco_dict
 from maskrcnn_edu.data.image_file import read_image
-from maskrcnn_edu.data.problems import Problem, Unusable, shown
+from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
 from maskrcnn_edu.data.validation import Annotations, Object, Photo, read_object
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabeledImage:
     """One photo and what is marked in it.
 
     Attributes:
         photo: the file; if it does not exist, ``content`` is written in its place.
         name: what it is called in the new dataset, folders included.
-        marks: (class name, COCO's segmentation) of each object.
-        size: (height, width) that the marks were made for; None if nobody says.
-        content: the bytes of a photo that came with the marks.
+        annotations: (class name, COCO's segmentation) of each object.
+        size: (height, width) that the annotations were made for; None if nobody says.
+        content: the bytes of a photo that came with the annotations.
     """
 
     photo: Path
     name: str
-    marks: list[tuple[str, Any]]
+    annotations: list[tuple[str, Any]]
     size: tuple[int, int] | None = None
     content: bytes | None = None
 
 
-Marked = tuple[list[Labelled], list[Problem]]
+ImportResult = tuple[list[LabeledImage], list[Issue]]
 """What a reader of another format returns: what it understood, and what it did not."""
 
 
@@ -46,12 +46,12 @@ def polygon(points: Sequence[Sequence[float]]) -> list[float]:
     """[[x, y], ...] -> [x1, y1, x2, y2, ...].
 
     Raises:
-        Unusable: these are no points.
+        InvalidAnnotation: these are no points.
     """
     flat: list[float] = []
     for point in points if isinstance(points, (list, tuple)) else (None,):
         if not isinstance(point, (list, tuple)) or len(point) != 2:
-            raise Unusable(f"{shown(points)} are no points [x, y]", "draw it again")
+            raise InvalidAnnotation(f"{shorten(points)} are no points [x, y]", "draw it again")
         flat += [number(value) for value in point]
     return flat
 
@@ -60,10 +60,10 @@ def number(value: object) -> float:
     """A finite number, as float.
 
     Raises:
-        Unusable: it is none.
+        InvalidAnnotation: it is none.
     """
     if type(value) not in (int, float) or not abs(value) < 1e9:
-        raise Unusable(f"{shown(value)} is no number of pixels", "draw it again")
+        raise InvalidAnnotation(f"{shorten(value)} is no number of pixels", "draw it again")
     return float(value)
 
 
@@ -78,10 +78,10 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> lis
     It has so many corners that it leaves the curve by a quarter of a pixel at most.
 
     Raises:
-        Unusable: a radius is not positive, or absurdly large.
+        InvalidAnnotation: a radius is not positive, or absurdly large.
     """
     if not 0 < min(rx, ry) or not max(rx, ry) < 1e6:
-        raise Unusable(f"a circle of radius {rx:g}, {ry:g} has no area", "draw it again")
+        raise InvalidAnnotation(f"a circle of radius {rx:g}, {ry:g} has no area", "draw it again")
     count = max(12, math.ceil(math.pi * math.sqrt(2 * max(rx, ry))))
     turn = np.arange(count) * (2 * math.pi / count)
     dx, dy = rx * np.cos(turn), ry * np.sin(turn)
@@ -90,7 +90,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> lis
     return np.stack([xs, ys], axis=1).ravel().round(2).tolist()
 
 
-def name_in(folder: Path, photo: Path) -> str:
+def relative_name(folder: Path, photo: Path) -> str:
     """What a photo is called in the new dataset: its path below ``folder``, else its name."""
     try:
         return photo.resolve().relative_to(folder.resolve()).as_posix()
@@ -98,7 +98,9 @@ def name_in(folder: Path, photo: Path) -> str:
         return photo.name
 
 
-def split(labelled: Sequence[Labelled], val_share: float, seed: int) -> dict[str, list[Labelled]]:
+def split(
+    labeled: Sequence[LabeledImage], val_share: float, seed: int
+) -> dict[str, list[LabeledImage]]:
     """A random share to validate on, the rest to train on, each in the order given.
 
     Raises:
@@ -107,23 +109,23 @@ def split(labelled: Sequence[Labelled], val_share: float, seed: int) -> dict[str
     if not 0 <= val_share < 1 or seed < 0:
         raise ValueError(f"--val-share must be 0 to below 1 and --seed 0 or more, "
                          f"not {val_share:g} and {seed}")  # fmt: skip
-    count = round(len(labelled) * val_share)
-    if val_share > 0 and len(labelled) > 1:
-        count = min(max(count, 1), len(labelled) - 1)
-    val = set(np.random.default_rng(seed).permutation(len(labelled))[:count].tolist())
+    count = round(len(labeled) * val_share)
+    if val_share > 0 and len(labeled) > 1:
+        count = min(max(count, 1), len(labeled) - 1)
+    val = set(np.random.default_rng(seed).permutation(len(labeled))[:count].tolist())
     return {
-        "train": [each for i, each in enumerate(labelled) if i not in val],
-        "val": [each for i, each in enumerate(labelled) if i in val],
+        "train": [each for i, each in enumerate(labeled) if i not in val],
+        "val": [each for i, each in enumerate(labeled) if i in val],
     }
 
 
 def write_dataset(
-    splits: dict[str, list[Labelled]],
+    splits: dict[str, list[LabeledImage]],
     folder: Path,
     classes: Sequence[str] = (),
     link: bool = False,
-    on_photo: Callable[[], object] = lambda: None,
-) -> list[Problem]:
+    on_image: Callable[[], object] = lambda: None,
+) -> list[Issue]:
     """Write ``SPLIT/`` with the photos and ``annotations/instances_SPLIT.json``.
 
     Every photo is read and every object checked; only what can be used is written, so the
@@ -134,7 +136,7 @@ def write_dataset(
         folder: is made, or filled.
         classes: names in the order of their ids 1, 2, ...; without any, those that occur.
         link: link to the photos instead of copying them.
-        on_photo: called after every photo (for a progress bar).
+        on_image: called after every photo (for a progress bar).
 
     Returns:
         What was left out.
@@ -143,28 +145,28 @@ def write_dataset(
         ValueError: no photo or no class is left.
     """
     everything = [each for part in splits.values() for each in part]
-    names = list(classes) or sorted({name for each in everything for name, _ in each.marks})
+    names = list(classes) or sorted({name for each in everything for name, _ in each.annotations})
     if not names:
         raise ValueError("there is no object in any of the photos; mark some and try again")
-    problems: list[Problem] = []
-    for part, labelled in splits.items():
+    issues: list[Issue] = []
+    for part, labeled in splits.items():
         (folder / part).mkdir(parents=True, exist_ok=True)
-        found = Annotations(dict(enumerate(names, 1)), [], [], problems, {})
+        found = Annotations(dict(enumerate(names, 1)), [], [], issues, {})
         taken: set[str] = set()
-        for each in labelled:
+        for each in labeled:
             name = _free_name(each.name, taken)
-            photo = _place(each, folder / part / name, link, problems)
+            photo = _copy_image(each, folder / part / name, link, issues)
             if photo is not None:
                 found.photos.append(Photo(len(found.photos) + 1, name, *photo))
-                found.objects.append(_objects(each, names, photo, problems))
-            on_photo()
-        if labelled and not found.photos:
-            first = f"; the first: {problems[0]}" if problems else ""
-            raise ValueError(f"none of the {len(labelled)} photos can be used{first}")
+                found.objects.append(_objects(each, names, photo, issues))
+            on_image()
+        if labeled and not found.photos:
+            first = f"; the first: {issues[0]}" if issues else ""
+            raise ValueError(f"none of the {len(labeled)} photos can be used{first}")
         path = folder / "annotations" / f"instances_{part}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(clean_content(found)), encoding="utf-8")
-    return problems
+        path.write_text(json.dumps(to_coco_dict(found)), encoding="utf-8")
+    return issues
 
 
 def _free_name(name: str, taken: set[str]) -> str:
@@ -177,10 +179,10 @@ def _free_name(name: str, taken: set[str]) -> str:
     return name
 
 
-def _place(
-    each: Labelled, target: Path, link: bool, problems: list[Problem]
+def _copy_image(
+    each: LabeledImage, target: Path, link: bool, issues: list[Issue]
 ) -> tuple[int, int] | None:
-    """Copy or link the photo and read it; (height, width), or None after a problem."""
+    """Copy or link the photo and read it; (height, width), or None after an issue."""
     target.parent.mkdir(parents=True, exist_ok=True)
     source = each.photo
     try:
@@ -191,7 +193,7 @@ def _place(
     except (OSError, ValueError) as error:
         target.unlink(missing_ok=True)
         what = str(error).removeprefix(f"{source}: ")
-        problems.append(Problem(shown(each.name), None, what, "replace the photo"))
+        issues.append(Issue(shorten(each.name), None, what, "replace the photo"))
         return None
     if source is not target:
         if link:
@@ -202,18 +204,18 @@ def _place(
 
 
 def _objects(
-    each: Labelled, names: list[str], size: tuple[int, int], problems: list[Problem]
+    each: LabeledImage, names: list[str], size: tuple[int, int], issues: list[Issue]
 ) -> list[Object]:
     labels = {number: number - 1 for number in range(1, len(names) + 1)}
     objects = []
-    for place, (name, segmentation) in enumerate(each.marks, 1):
+    for place, (name, segmentation) in enumerate(each.annotations, 1):
 
-        def note(what: str, cure: str, who: str = f"{place}, {name}") -> None:
-            problems.append(Problem(shown(each.name), who, what, cure))
+        def report(what: str, fix: str, who: str = f"{place}, {name}") -> None:
+            issues.append(Issue(shorten(each.name), who, what, fix))
 
         entry = {"category_id": names.index(name) + 1, "segmentation": segmentation}
         try:
-            objects.append(read_object(entry, labels, *size, note))
-        except Unusable as reason:
-            note(reason.what, reason.cure)
+            objects.append(read_object(entry, labels, *size, report))
+        except InvalidAnnotation as reason:
+            report(reason.message, reason.fix)
     return objects

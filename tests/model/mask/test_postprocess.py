@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.data.rle import encode, encode_within
+from maskrcnn_edu.data.rle import encode, encode_crop
 from maskrcnn_edu.model.mask import postprocess
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess, paste_mask
 
@@ -139,5 +139,5 @@ def test_parts_are_the_whole_and_so_are_their_runs(monkeypatch, size, at_once):
     np.testing.assert_array_equal(MaskPostProcess()(masks, boxes, *size).numpy(), expected)
     parts = list(MaskPostProcess().within_boxes(masks, boxes, *size))
     for whole, part in zip(expected, parts, strict=True):
-        assert encode_within(part, *size) == encode(whole)
+        assert encode_crop(part, *size) == encode(whole)
     assert sum(p.pixels.size for p in parts) < 0.7 * expected.size or 1 in size
