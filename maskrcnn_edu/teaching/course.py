@@ -31,7 +31,7 @@ COURSE = "shapes_fpn"
 COURSE_MODEL = Path(__file__).parent / "course_model"
 
 
-def start(seed: int = 0) -> None:
+def setup_notebook(seed: int = 0) -> None:
     """Choose the device (see `choose_device`), silence warnings, make random numbers repeat."""
     warnings.filterwarnings("ignore")  # Paddle's warnings name folders of this machine
     choose_device(quiet=True)  # a notebook shows the same wherever it runs
@@ -39,7 +39,7 @@ def start(seed: int = 0) -> None:
     np.random.seed(seed)
 
 
-def scenes(split: str = "train") -> CocoDataset:
+def shapes_dataset(split: str = "train") -> CocoDataset:
     """A small dataset of drawn scenes, 48 to train and 16 to validate; drawn when first used."""
     folder = cache_folder() / "classroom"
     if not (folder / "annotations" / "instances_val.json").is_file():  # it is written last
@@ -49,7 +49,7 @@ def scenes(split: str = "train") -> CocoDataset:
 
 def course_config(changes: Sequence[str] = ()) -> Config:
     """The configuration of the course's model, with ``KEY=VALUE`` changes."""
-    return load_config(COURSE, [f"num_classes={scenes('val').num_classes}", *changes])
+    return load_config(COURSE, [f"num_classes={shapes_dataset('val').num_classes}", *changes])
 
 
 def course_model() -> tuple[MaskRCNN, Config, ClassNames]:
@@ -64,7 +64,7 @@ def new_model(config: Config | None = None, seed: int = 0) -> tuple[MaskRCNN, Co
     return build_model(config), config
 
 
-def batch_of(dataset: CocoDataset, rows: Sequence[int], config: Config) -> Batch:
+def make_batch(dataset: CocoDataset, rows: Sequence[int], config: Config) -> Batch:
     """The given images as the network sees them while predicting, annotations included."""
     sample_transforms, batch_transforms = build(config, Reader, ("EvalReader",)).transforms()
     random = np.random.default_rng(0)

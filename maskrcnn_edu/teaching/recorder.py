@@ -16,7 +16,7 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
-from maskrcnn_edu.model.bbox.postprocess import original_shape
+from maskrcnn_edu.model.bbox.postprocess import image_size
 from maskrcnn_edu.model.boxes import bbox_overlaps
 from maskrcnn_edu.model.mask.head import own_class
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
@@ -391,7 +391,7 @@ class Recorder:
     def _sizes(self) -> list[tuple[int, int]]:
         """Height and width of every image's file."""
         pairs = zip(self.batch.im_shape, self.batch.scale_factor)
-        return [original_shape(im_shape, scale) for im_shape, scale in pairs]
+        return [image_size(im_shape, scale) for im_shape, scale in pairs]
 
     def _forget_every_second(self) -> None:
         """Keep the first, the third, ... and the latest snapshot."""

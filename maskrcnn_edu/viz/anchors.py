@@ -16,7 +16,7 @@ from maskrcnn_edu.viz.style import (
     canvas,
     draw_box,
     draw_objects,
-    spread,
+    evenly_spaced,
     to_array,
 )
 
@@ -62,12 +62,12 @@ def draw_anchor_targets(
         gt: the objects of this image, input frame.
 
     Returns:
-        A figure with kinds ``positive`` (all), ``negative`` (at most 40, evenly spread),
+        A figure with kinds ``positive`` (all), ``negative`` (at most 40, evenly spaced),
         ``gt`` and ``crowd``; the legend has the counts of all A anchors.
     """
     boxes, labels = to_array(anchors), to_array(targets.labels)
     positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    shown = negative[spread(len(negative), NEGATIVES_SHOWN)]
+    shown = negative[evenly_spaced(len(negative), NEGATIVES_SHOWN)]
     legend = [
         (f"positive {len(positive)}", POSITIVE),
         (f"negative {len(negative)} ({len(shown)} drawn)", NEGATIVE),

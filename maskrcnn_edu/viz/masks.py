@@ -19,9 +19,9 @@ from maskrcnn_edu.viz.style import (
     Array,
     Line,
     draw_box,
+    evenly_spaced,
     say_nothing,
     show_image,
-    spread,
     to_array,
 )
 
@@ -49,13 +49,13 @@ def draw_mask_targets(
         image: [H, W, 3] uint8, input frame.
         samples, targets, gt: of this image; ``targets.index`` are rows of ``samples``,
             ``samples.gt_index`` rows of ``gt``.
-        limit: how many RoIs; of more, some are chosen, evenly spread.
+        limit: how many RoIs; of more, some are chosen, evenly spaced.
 
     Returns:
         A figure with kinds ``crop``, ``target`` and ``outline``; their coordinates are
         the input frame's. Without foreground it says so (kind ``nothing``).
     """
-    rows = spread(len(targets), limit)
+    rows = evenly_spaced(len(targets), limit)
     if not len(rows):
         figure = Figure(figsize=(6, 1.5))
         say_nothing(figure, "no foreground RoI")

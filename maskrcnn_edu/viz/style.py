@@ -171,8 +171,8 @@ def draw_objects(axes: Axes, gt: GroundTruth) -> None:
         draw_box(axes, box, "crowd" if crowd else "gt", CROWD if crowd else ANNOTATED)
 
 
-def spread(count: int, limit: int) -> np.ndarray:
-    """At most ``limit`` of ``count`` rows, evenly spread and always the same ones."""
+def evenly_spaced(count: int, limit: int) -> np.ndarray:
+    """At most ``limit`` of ``count`` rows, evenly spaced and always the same ones."""
     if count <= limit:
         return np.arange(count)
     return np.linspace(0, count - 1, limit).round().astype(np.int64)

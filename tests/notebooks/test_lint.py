@@ -10,10 +10,16 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 LARGEST = 1_500_000  # bytes
+OPENING = """%matplotlib inline
+import warnings
+
+warnings.filterwarnings("ignore")  # Paddle warns while it is imported
+
+import """
 
 FORBIDDEN = {
     r"\binteract\(|interactive_output|clear_output|display_id|Output\(": "nbval cannot run it",
-    r"\.cuda\(|gpu:0|set_device": "the device is chosen by classroom.start()",
+    r"\.cuda\(|gpu:0|set_device": "the device is chosen by setup_notebook()",
     r";\s*$": "a trailing semicolon hides the value in JupyterLab, but not from nbval",
     r"# *NBVAL_\w+[^\w\n]": "nbval knows a marker only if it stands alone on its line",
     r"\btqdm\b": "a progress bar on stderr fails a strict run",
@@ -57,7 +63,7 @@ def test_nothing_that_does_not_survive_a_strict_run(path):
 
 def test_it_begins_like_all_others(path):
     first = source(code_cells(path)[0])
-    assert "%matplotlib inline" in first and "start()" in first
+    assert first.startswith(OPENING) and "\nsetup_notebook()" in first
     opening = "".join(content(path)["cells"][0]["source"])
     assert opening.startswith("# ") and "document" in opening.lower()
 
@@ -85,7 +91,7 @@ def test_every_figure_is_followed_by_its_facts(path):
     for cell in code_cells(path):
         drawn = [o for o in cell["outputs"] if "image/png" in o.get("data", {})]
         if drawn:
-            assert re.search(r"facts\(|extents\(|print\(|sweep\(", source(cell)), source(cell)
+            assert re.search(r"figure_facts\(|figure_boxes\(|print\(|sweep\(", source(cell)), source(cell)
 
 
 def test_code_parses_and_the_file_is_small(path):

@@ -5,7 +5,7 @@ import pytest
 
 from maskrcnn_edu.system import device
 from maskrcnn_edu.system.device import DEVICE, choose_device
-from maskrcnn_edu.teaching.course import start
+from maskrcnn_edu.teaching.course import setup_notebook
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_notebook_shows_the_same_everywhere(here, capsys, monkeypatch):
     here(cuda=False, gpus=0, wanted="gpu")
     device._say_once.cache_clear()
     capsys.readouterr()
-    start()
+    setup_notebook()
     assert capsys.readouterr().err == ""
 
 

@@ -24,7 +24,7 @@ from maskrcnn_edu.teaching.recorder import (
     undisturbed,
 )
 from maskrcnn_edu.training.loop import Budget, train_steps
-from maskrcnn_edu.training.run import train
+from maskrcnn_edu.training.run import TrainingOptions, train
 
 ARRAYS = [f.name for f in dataclasses.fields(ImageSnapshot) if f.name != "size"]
 
@@ -66,7 +66,7 @@ def train_a_little(folder, record):
     if recorder:
         recorder.record()
     losses = []
-    for step in train_steps(model, config, loader, Budget(steps=8)):
+    for step in train_steps(model, loader, Budget(steps=8), *build_optimizer(config, model)):
         losses.append(step.losses())
         if recorder:
             recorder(step)
@@ -97,7 +97,8 @@ def test_train_can_be_handed_a_recorder(shapes, tmp_path):
     recorder = Recorder(None, batch, every=2)
     with pytest.raises(ValueError, match="no model before the first step"):
         recorder.record()
-    model, _ = train(config, data, val, tmp_path / "out", Budget(steps=4), on_step=recorder)
+    options = TrainingOptions(Budget(steps=4))
+    model, _ = train(config, data, val, tmp_path / "out", options, on_step=recorder)
     assert [s.step for s in recorder.recording().snapshots] == [2, 4]
     assert recorder.model is model
 

@@ -2,7 +2,7 @@ import paddle
 
 from maskrcnn_edu.structures import AnchorTargets
 from maskrcnn_edu.viz.anchors import NEGATIVES_SHOWN, draw_anchor_targets, draw_anchors
-from maskrcnn_edu.viz.figure_facts import extents, facts
+from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts
 
 
 def legend(figure):
@@ -11,8 +11,8 @@ def legend(figure):
 
 def test_anchors(photo, anchors):
     figure = draw_anchors(photo, anchors)
-    assert facts(figure) == {"anchor": 8}
-    assert extents(figure, "anchor") == anchors.tolist()
+    assert figure_facts(figure) == {"anchor": 8}
+    assert figure_boxes(figure, "anchor") == anchors.tolist()
     assert legend(figure) == ["size 12: 4", "size 22: 4"]
 
 
@@ -24,13 +24,13 @@ def test_the_view_reaches_for_anchors_beyond_the_image_but_not_for_ever(photo, a
 
 
 def test_no_anchors(photo, anchors):
-    assert facts(draw_anchors(photo, anchors[:0])) == {}
+    assert figure_facts(draw_anchors(photo, anchors[:0])) == {}
 
 
 def test_targets(photo, anchors, anchor_targets, scene):
     figure = draw_anchor_targets(photo, anchors, anchor_targets, scene)
-    assert facts(figure) == {"crowd": 1, "gt": 2, "negative": 5, "positive": 2}
-    assert extents(figure, "positive") == anchors[[3, 5]].tolist()
+    assert figure_facts(figure) == {"crowd": 1, "gt": 2, "negative": 5, "positive": 2}
+    assert figure_boxes(figure, "positive") == anchors[[3, 5]].tolist()
     assert legend(figure) == [
         "positive 2", "negative 5 (5 drawn)", "ignored 1 (not drawn)", "annotated 3"
     ]  # fmt: skip
@@ -41,5 +41,5 @@ def test_of_many_negatives_some_are_drawn_and_all_are_counted(photo, no_objects)
     labels = paddle.zeros([500], dtype="int32")
     targets = AnchorTargets(labels, paddle.zeros([500, 4]), labels.cast("int64"))
     figure = draw_anchor_targets(photo, anchors, targets, no_objects)
-    assert facts(figure) == {"negative": NEGATIVES_SHOWN}
+    assert figure_facts(figure) == {"negative": NEGATIVES_SHOWN}
     assert f"negative 500 ({NEGATIVES_SHOWN} drawn)" in legend(figure)

@@ -2,7 +2,7 @@ import numpy as np
 
 from maskrcnn_edu.structures import BitMask, GroundTruth
 from maskrcnn_edu.viz.data import draw_ground_truth, outline_paths
-from maskrcnn_edu.viz.figure_facts import extents, facts
+from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts
 
 NAMES = ["tent", "ring"]
 
@@ -13,9 +13,9 @@ def texts(figure):
 
 def test_facts(photo, scene):
     figure = draw_ground_truth(photo, scene, NAMES)
-    assert facts(figure) == {"crowd": 1, "gt": 2, "label": 3, "outline": 4}
-    assert extents(figure, "gt") == scene.boxes[:2].tolist()
-    assert extents(figure, "crowd") == scene.boxes[2:].tolist()
+    assert figure_facts(figure) == {"crowd": 1, "gt": 2, "label": 3, "outline": 4}
+    assert figure_boxes(figure, "gt") == scene.boxes[:2].tolist()
+    assert figure_boxes(figure, "crowd") == scene.boxes[2:].tolist()
     assert texts(figure) == ["tent", "ring", "tent (crowd)"]
 
 
@@ -30,11 +30,11 @@ def test_arrays_are_drawn_like_tensors(photo, scene):
         scene.boxes.numpy(), scene.labels.numpy(), scene.segms, scene.is_crowd.numpy()
     )
     one, other = (draw_ground_truth(photo, gt, NAMES) for gt in (scene, arrays))
-    assert facts(one) == facts(other)
+    assert figure_facts(one) == figure_facts(other)
 
 
 def test_no_objects(photo, no_objects):
-    assert facts(draw_ground_truth(photo, no_objects, NAMES)) == {}
+    assert figure_facts(draw_ground_truth(photo, no_objects, NAMES)) == {}
 
 
 def test_outline_of_a_polygon_goes_through_its_points(scene):

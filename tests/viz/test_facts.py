@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from maskrcnn_edu.viz.figure_facts import extents, facts, values
+from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts, figure_values
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def figure():
 
 
 def test_counts_by_kind_in_order_of_name(figure):
-    counts = facts(figure)
+    counts = figure_facts(figure)
     assert counts == {"arrow": 1, "box": 2, "label": 1, "map": 1, "outline": 1, "point": 3}
     assert list(counts) == sorted(counts)
 
@@ -41,22 +41,22 @@ def test_counts_by_kind_in_order_of_name(figure):
     ],
 )
 def test_extents(figure, kind, where):
-    assert extents(figure, kind) == where
-    assert "-0.0" not in str(extents(figure, kind))
+    assert figure_boxes(figure, kind) == where
+    assert "-0.0" not in str(figure_boxes(figure, kind))
 
 
 def test_values(figure):
-    assert values(figure, "map") == [[0, 1.5, 3]]
-    assert values(figure, "box") == []
+    assert figure_values(figure, "map") == [[0, 1.5, 3]]
+    assert figure_values(figure, "box") == []
 
 
 def test_facts_do_not_change_by_drawing(figure):
-    before = facts(figure)
+    before = figure_facts(figure)
     figure.draw_without_rendering()
-    assert facts(figure) == before
+    assert figure_facts(figure) == before
 
 
 def test_an_artist_without_extent_is_not_passed_over(figure):
     figure.axes[0].plot([1, 2], [3, 4], gid="line")
     with pytest.raises(TypeError, match="'line'"):
-        facts(figure)
+        figure_facts(figure)

@@ -5,7 +5,7 @@ import pytest
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.model.mask.targets import MaskAssigner
 from maskrcnn_edu.structures import MaskTargets
-from maskrcnn_edu.viz.figure_facts import extents, facts, values
+from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts, figure_values
 from maskrcnn_edu.viz.masks import draw_mask_logits, draw_mask_targets, draw_paste
 
 LOGITS = np.stack([np.full([4, 4], v, np.float32) for v in (-1.0, 2.0, 0.5)])
@@ -20,10 +20,10 @@ def targets(samples, scene):
 def test_targets(photo, samples, targets, scene):
     figure = draw_mask_targets(photo, samples, targets, scene)
     # RoIs 0 and 2 are of the object in two parts, each in two panels; 1 and 3 of the ring
-    assert facts(figure) == {"crop": 4, "outline": 12, "target": 4}
-    assert extents(figure, "target") == samples.boxes[:4].tolist()
+    assert figure_facts(figure) == {"crop": 4, "outline": 12, "target": 4}
+    assert figure_boxes(figure, "target") == samples.boxes[:4].tolist()
     expected = [[0, round(float(m.mean()), 3), 1] for m in targets.masks.numpy()]
-    assert values(figure, "target") == expected
+    assert figure_values(figure, "target") == expected
 
 
 def test_a_crop_shows_the_roi_only(photo, samples, targets, scene):
@@ -34,18 +34,18 @@ def test_a_crop_shows_the_roi_only(photo, samples, targets, scene):
 
 def test_of_many_targets_some_are_drawn(photo, samples, targets, scene):
     figure = draw_mask_targets(photo, samples, targets, scene, limit=2)
-    assert extents(figure, "target") == samples.boxes[[0, 3]].tolist()
+    assert figure_boxes(figure, "target") == samples.boxes[[0, 3]].tolist()
 
 
 def test_no_foreground(photo, samples, targets, no_objects):
     none = MaskTargets(targets.index[:0], targets.labels[:0], targets.masks[:0])
-    assert facts(draw_mask_targets(photo, samples, none, no_objects)) == {"nothing": 1}
+    assert figure_facts(draw_mask_targets(photo, samples, none, no_objects)) == {"nothing": 1}
 
 
 def test_logits():
     figure = draw_mask_logits(paddle.to_tensor(LOGITS), ["a", "b", "c"], own=1)
-    assert facts(figure) == {"logits": 3, "own": 1}
-    assert values(figure, "logits") == [[-1] * 3, [2] * 3, [0.5] * 3]
+    assert figure_facts(figure) == {"logits": 3, "own": 1}
+    assert figure_values(figure, "logits") == [[-1] * 3, [2] * 3, [0.5] * 3]
     (framed,) = [a for a in figure.axes if any(p.get_gid() == "own" for p in a.patches)]
     assert framed.get_title() == "b"
 
@@ -53,7 +53,7 @@ def test_logits():
 @pytest.mark.parametrize("count", [1, 2, 5, 80])
 def test_any_number_of_classes_lies_inside_the_figure(count):
     figure = draw_mask_logits(np.zeros([count, 3, 3]), ["x"] * count, own=0)
-    assert facts(figure) == {"logits": count, "own": 1}
+    assert figure_facts(figure) == {"logits": count, "own": 1}
     places = [a.get_position().extents for a in figure.axes]
     assert np.min(places) >= 0 and np.max(places) <= 1
 
@@ -68,6 +68,6 @@ def test_paste(photo):
     probs = paddle.to_tensor(np.eye(4, dtype=np.float32))
     mask = MaskPostProcess()(probs[None], BOX[None], 48, 64)[0]
     figure = draw_paste(photo, probs, BOX, mask)
-    assert facts(figure) == {"box": 2, "mask": 1, "probs": 2}
-    assert extents(figure, "probs") == [[0, 0, 4, 4], [8, 4, 40, 36]]
+    assert figure_facts(figure) == {"box": 2, "mask": 1, "probs": 2}
+    assert figure_boxes(figure, "probs") == [[0, 0, 4, 4], [8, 4, 40, 36]]
     assert figure.axes[2].get_title() == f"mask: {int(mask.sum())} pixels"

@@ -3,7 +3,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu.model.roi_align import RoIAlign
-from maskrcnn_edu.viz.figure_facts import extents, facts
+from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts
 from maskrcnn_edu.viz.roi_align import draw_sampling_points, sampling_points
 
 FEATURE = np.random.default_rng(0).normal(size=[12, 16]).astype(np.float32)
@@ -46,20 +46,20 @@ def test_two_cells_by_pencil():
 def test_facts():
     box = paddle.to_tensor(BOXES["inside"])
     figure = draw_sampling_points(paddle.to_tensor(FEATURE), box, 3, 2, 0.25, True)
-    assert facts(figure) == {"box": 2, "cell": 9, "feature": 2, "sample": 36}
-    assert extents(figure, "box") == [[2.2, 1.6, 10, 8.2]] * 2
-    assert extents(figure, "cell")[0][:2] == [2.2, 1.6]
+    assert figure_facts(figure) == {"box": 2, "cell": 9, "feature": 2, "sample": 36}
+    assert figure_boxes(figure, "box") == [[2.2, 1.6, 10, 8.2]] * 2
+    assert figure_boxes(figure, "cell")[0][:2] == [2.2, 1.6]
 
 
 def test_points_outside_are_told_apart():
     box = np.array(BOXES["beyond the border"])
-    counts = facts(draw_sampling_points(FEATURE, box, 3, 2, 0.25, True))
+    counts = figure_facts(draw_sampling_points(FEATURE, box, 3, 2, 0.25, True))
     assert counts["outside"] > 0 and counts["outside"] + counts["sample"] == 36
 
 
 @pytest.mark.parametrize("aligned", [True, False])
 def test_a_box_without_area(aligned):
     box = np.array([8.0, 8, 8, 8])
-    counts = facts(draw_sampling_points(FEATURE, box, 2, 0, 0.25, aligned))
+    counts = figure_facts(draw_sampling_points(FEATURE, box, 2, 0, 0.25, aligned))
     # unaligned, every side is at least one pixel; aligned, no feature pixel is touched
     assert counts.get("sample", 0) == (0 if aligned else 4)

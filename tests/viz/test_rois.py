@@ -1,7 +1,7 @@
 from matplotlib.colors import same_color
 
 from maskrcnn_edu.structures import RoISamples
-from maskrcnn_edu.viz.figure_facts import extents, facts
+from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts
 from maskrcnn_edu.viz.rois import draw_roi_samples
 from maskrcnn_edu.viz.style import colour
 
@@ -10,12 +10,12 @@ NAMES = ["tent", "ring"]
 
 def test_facts(photo, samples, scene):
     figure = draw_roi_samples(photo, samples, NAMES, scene)
-    assert facts(figure) == {
+    assert figure_facts(figure) == {
         "added": 2, "background": 1, "crowd": 1, "foreground": 2, "gt": 2, "label": 3
     }  # fmt: skip
-    assert extents(figure, "foreground") == samples.boxes[:2].tolist()
-    assert extents(figure, "added") == samples.boxes[2:4].tolist()
-    assert extents(figure, "background") == samples.boxes[4:5].tolist()
+    assert figure_boxes(figure, "foreground") == samples.boxes[:2].tolist()
+    assert figure_boxes(figure, "added") == samples.boxes[2:4].tolist()
+    assert figure_boxes(figure, "background") == samples.boxes[4:5].tolist()
     (box,) = figure.legends
     assert [t.get_text() for t in box.get_texts()] == [
         "tent 2", "ring 2", "background 1", "of these, added 2", "annotated 3",
@@ -37,11 +37,11 @@ def test_an_added_box_can_be_background(photo, samples, scene):
     all_background = RoISamples(
         samples.boxes, labels, samples.gt_boxes, samples.gt_index, samples.proposal_index
     )
-    counts = facts(draw_roi_samples(photo, all_background, NAMES, scene))
+    counts = figure_facts(draw_roi_samples(photo, all_background, NAMES, scene))
     assert counts["background"] == 4 and counts["added"] == 2 and "foreground" not in counts
 
 
 def test_nothing_sampled_and_nothing_annotated(photo, samples, no_objects):
     fields = (samples.boxes, samples.labels, samples.gt_boxes, samples.gt_index)
     none = RoISamples(*(v[:0] for v in (*fields, samples.proposal_index)))
-    assert facts(draw_roi_samples(photo, none, NAMES, no_objects)) == {}
+    assert figure_facts(draw_roi_samples(photo, none, NAMES, no_objects)) == {}

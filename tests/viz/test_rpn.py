@@ -3,7 +3,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu.structures import Proposals, RPNOutput
-from maskrcnn_edu.viz.figure_facts import extents, facts, values
+from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts, figure_values
 from maskrcnn_edu.viz.rpn import draw_proposals, draw_refinement, draw_score_maps
 
 GRIDS = [(2, 3), (1, 2)]
@@ -19,16 +19,16 @@ def rpn():
 
 def test_score_maps(photo, rpn):
     figure = draw_score_maps(photo, rpn, 1, GRIDS)
-    assert facts(figure) == {"image": 1, "score_map": 2}
-    assert extents(figure, "score_map") == [[0, 0, 64, 48]] * 2
+    assert figure_facts(figure) == {"image": 1, "score_map": 2}
+    assert figure_boxes(figure, "score_map") == [[0, 0, 64, 48]] * 2
     fine, coarse = (panel.images[0].get_array() for panel in figure.axes[1:3])
     assert fine.shape == (2, 3) and coarse.shape == (1, 2)
     assert fine[1, 1] == pytest.approx(0.75) and fine.argmax() == 4
-    assert [v[2] for v in values(figure, "score_map")] == [0.75, 0.0]
+    assert [v[2] for v in figure_values(figure, "score_map")] == [0.75, 0.0]
 
 
 def test_score_maps_are_of_the_image_asked_for(photo, rpn):
-    assert values(draw_score_maps(photo, rpn, 0, GRIDS), "score_map") == [[0, 0, 0]] * 2
+    assert figure_values(draw_score_maps(photo, rpn, 0, GRIDS), "score_map") == [[0, 0, 0]] * 2
 
 
 @pytest.mark.parametrize("grids", [[(2, 3)], [(5, 1), (1, 2)]])
@@ -39,27 +39,27 @@ def test_grids_must_fit(photo, rpn, grids):
 
 def test_proposals_worst_first_so_that_the_best_is_on_top(photo, proposals):
     figure = draw_proposals(photo, proposals, top=3)
-    assert facts(figure) == {"proposal": 3}
-    assert extents(figure, "proposal") == proposals.boxes[[3, 0, 2]].tolist()
+    assert figure_facts(figure) == {"proposal": 3}
+    assert figure_boxes(figure, "proposal") == proposals.boxes[[3, 0, 2]].tolist()
 
 
 def test_no_proposals(photo, proposals):
     none = Proposals(proposals.boxes[:0], proposals.scores[:0], proposals.anchor_index[:0])
-    assert facts(draw_proposals(photo, none)) == {}
-    assert facts(draw_proposals(photo, proposals, top=0)) == {}
+    assert figure_facts(draw_proposals(photo, none)) == {}
+    assert figure_facts(draw_proposals(photo, proposals, top=0)) == {}
 
 
 def test_refinement(photo, anchors):
     figure = draw_refinement(photo, anchors, anchors + paddle.to_tensor([2.0, 4, 2, 4]))
-    assert facts(figure) == {"anchor": 8, "arrow": 8, "box": 8}
-    assert extents(figure, "arrow")[0] == [8, 8, 10, 12]
-    assert extents(figure, "box")[0] == [4, 6, 16, 18]
+    assert figure_facts(figure) == {"anchor": 8, "arrow": 8, "box": 8}
+    assert figure_boxes(figure, "arrow")[0] == [8, 8, 10, 12]
+    assert figure_boxes(figure, "box")[0] == [4, 6, 16, 18]
 
 
 def test_refinement_of_nothing_and_by_nothing(photo, anchors, render):
-    assert facts(draw_refinement(photo, anchors[:0], anchors[:0])) == {}
+    assert figure_facts(draw_refinement(photo, anchors[:0], anchors[:0])) == {}
     unmoved = draw_refinement(photo, anchors, anchors)
-    assert facts(unmoved)["arrow"] == 8 and render(unmoved).any()
+    assert figure_facts(unmoved)["arrow"] == 8 and render(unmoved).any()
 
 
 def test_refinement_needs_pairs(photo, anchors):

@@ -4,7 +4,7 @@ import pytest
 
 from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.transforms import NormalizeImage, Permute
-from maskrcnn_edu.viz.style import canvas, spread, to_array, to_pixels
+from maskrcnn_edu.viz.style import canvas, evenly_spaced, to_array, to_pixels
 
 
 def test_to_pixels_undoes_what_the_reader_did():
@@ -46,6 +46,6 @@ def test_a_legend_gets_its_own_room_below_the_image(photo):
 
 
 def test_spread():
-    assert spread(3, 5).tolist() == [0, 1, 2]
-    assert spread(9, 3).tolist() == [0, 4, 8]
-    assert spread(0, 3).tolist() == []
+    assert evenly_spaced(3, 5).tolist() == [0, 1, 2]
+    assert evenly_spaced(9, 3).tolist() == [0, 4, 8]
+    assert evenly_spaced(0, 3).tolist() == []

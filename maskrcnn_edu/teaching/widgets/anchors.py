@@ -14,7 +14,8 @@ from matplotlib.patheffects import withStroke
 from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box
 from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.structures import GroundTruth
-from maskrcnn_edu.teaching.widgets.microscope import Facts, Microscope, dropdown, marked, slider
+from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, dropdown, slider
+from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import PALETTE, canvas
 
 # colour and shape both tell the kinds apart
@@ -91,14 +92,14 @@ class AnchorMicroscope(Microscope):
         axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
         return figure
 
-    def facts(self, figure: Figure) -> Facts:
+    def summary(self, figure: Figure) -> Summary:
         """Anchors of each kind, boxes drawn, and the sides of one anchor, in pixels."""
-        counts = {kind: len(marked(figure, kind)[0].get_offsets()) for kind in KINDS}
-        (sample,) = marked(figure, "one anchor")
+        counts = {kind: len(marked_artists(figure, kind)[0].get_offsets()) for kind in KINDS}
+        (sample,) = marked_artists(figure, "one anchor")
         return {
             **counts,
-            "positive boxes": len(marked(figure, "positive box")),
-            "objects": len(marked(figure, "object")),
+            "positive boxes": len(marked_artists(figure, "positive box")),
+            "objects": len(marked_artists(figure, "object")),
             "anchor": tuple(round(float(s), 1) for s in (sample.get_width(), sample.get_height())),
         }
 

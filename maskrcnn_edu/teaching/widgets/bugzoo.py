@@ -16,9 +16,10 @@ from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Detections
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
 from maskrcnn_edu.teaching.bugs.release import release
-from maskrcnn_edu.teaching.course import batch_of, loader
-from maskrcnn_edu.teaching.widgets.microscope import Facts, Microscope, dropdown, marked
+from maskrcnn_edu.teaching.course import loader, make_batch
+from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, dropdown
 from maskrcnn_edu.viz.curves import LOSSES
+from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import PALETTE, draw_box, show_image
 
 NO_BUG = "none"
@@ -66,13 +67,13 @@ class BugMicroscope(Microscope):
         right.set_title("detections")
         return figure
 
-    def facts(self, figure: Figure) -> Facts:
+    def summary(self, figure: Figure) -> Summary:
         """Which losses moved (`LOSSES`' order), whether any detection did, how many are drawn."""
         pairs = zip(self.losses, self.right_losses)
         return {
             "losses": [not math.isclose(a, b, rel_tol=SAME_LOSS) for a, b in pairs],
             "detections": not _same(self.found, self.right_found),
-            "drawn": len(marked(figure, "detection")),
+            "drawn": len(marked_artists(figure, "detection")),
         }
 
     @paddle.no_grad()
@@ -86,7 +87,7 @@ class BugMicroscope(Microscope):
             self.model.train()
             losses = self.model(batch).losses
             self.model.eval()
-            found = self.model(batch_of(self.dataset, [self.row], self.config)).detections[0]
+            found = self.model(make_batch(self.dataset, [self.row], self.config)).detections[0]
         finally:
             if out is not None:
                 out.catch()

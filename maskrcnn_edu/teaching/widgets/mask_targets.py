@@ -11,7 +11,8 @@ from matplotlib.patches import Polygon, Rectangle
 
 from maskrcnn_edu.model.mask.targets import rasterize_polygons_within_box
 from maskrcnn_edu.structures import Polygons
-from maskrcnn_edu.teaching.widgets.microscope import Facts, Microscope, dropdown, marked, slider
+from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, dropdown, slider
+from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import PALETTE
 
 FINE = 512  # cells along a side of the grid that stands for the exact shape
@@ -106,10 +107,10 @@ class MaskTargetMicroscope(Microscope):
         figure.subplots_adjust(0.01, 0.03, 0.99, 0.85, wspace=0.06)
         return figure
 
-    def facts(self, figure: Figure) -> Facts:
+    def summary(self, figure: Figure) -> Summary:
         """Cells of the grid, cells set in both rasters, and the IoU written over each."""
         return {
-            "grid lines": len(marked(figure, "grid line")),
+            "grid lines": len(marked_artists(figure, "grid line")),
             "cells": _cells(figure, "right"),
             "ceiling": _written_iou(figure.axes[1]),
             "other cells": _cells(figure, "other"),
@@ -192,7 +193,7 @@ def _draw_raster(
 
 
 def _cells(figure: Figure, gid: str) -> int:
-    (picture,) = marked(figure, gid)
+    (picture,) = marked_artists(figure, gid)
     return int(np.asarray(picture.get_array()).sum())
 
 

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 MAX_WIDTH = 800  # pixels; GitHub and JupyterLab show no more in one column
 DPI = 100.0
-Facts = dict[str, Any]
+Summary = dict[str, Any]
 
 
 class Microscope:
@@ -48,27 +47,27 @@ class Microscope:
         """The picture for these values of the controls."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to draw")
 
-    def facts(self, figure: Figure) -> Facts:
+    def summary(self, figure: Figure) -> Summary:
         """Numbers read from the artists of a drawing, not from what was computed for it."""
         raise NotImplementedError(f"{type(self).__name__} does not say what to read")
 
-    def sweep(self) -> list[Facts]:
+    def sweep(self) -> list[Summary]:
         """Move every control through all its values, one after another, and back.
 
         A notebook that only shows a widget never runs its callback; this does.
 
         Returns:
-            For every value of every control: which was moved, to what, and the facts of
+            For every value of every control: which was moved, to what, and the summary of
             the picture that this gave while all other controls stood where they were.
         """
-        found = []
+        summaries = []
         for name, control in self.controls.items():
             before = control.value
             for value in choices(control):
                 control.value = value
-                found.append({"moved": name, "to": value, **self.facts(self.figure)})
+                summaries.append({"moved": name, "to": value, **self.summary(self.figure)})
             control.value = before
-        return found
+        return summaries
 
     def _show(self, _change: Any = None) -> None:
         self.figure = self.draw(**self.values)
@@ -125,8 +124,3 @@ def png_bytes(figure: Figure) -> bytes:
     # the version of matplotlib would otherwise be part of the file
     figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     return file.getvalue()
-
-
-def marked(figure: Figure, gid: str) -> list[Artist]:
-    """The artists of a drawing that were given this group id."""
-    return figure.findobj(lambda artist: artist.get_gid() == gid)

@@ -10,7 +10,8 @@ from matplotlib.patheffects import withStroke
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox_overlaps, nms
-from maskrcnn_edu.teaching.widgets.microscope import Facts, Microscope, marked, slider
+from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, slider
+from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import PALETTE, canvas
 
 KEPT, SUPPRESSED, BELOW = "kept", "suppressed", "score too low"
@@ -80,11 +81,11 @@ class NMSMicroscope(Microscope):
         first = (iou > iou_threshold).argmax(axis=0)
         return {int(entered[g]): int(entered[kept[first[g]]]) for g in gone}
 
-    def facts(self, figure: Figure) -> Facts:
+    def summary(self, figure: Figure) -> Summary:
         """Boxes of every fate, and (who, removed whom) for every arrow."""
-        counts = {fate: len(marked(figure, fate)) for fate in LOOK}
+        counts = {fate: len(marked_artists(figure, fate)) for fate in LOOK}
         pairs = [tuple(int(row) for row in arrow.get_label().split(" removed "))
-                 for arrow in marked(figure, "arrow")]  # fmt: skip
+                 for arrow in marked_artists(figure, "arrow")]  # fmt: skip
         return {**counts, "who removed whom": sorted(pairs)}
 
 

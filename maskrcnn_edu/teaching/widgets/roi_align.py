@@ -13,13 +13,13 @@ from paddle.vision.ops import roi_pool
 
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.teaching.widgets.microscope import (
-    Facts,
     Microscope,
+    Summary,
     checkbox,
     dropdown,
-    marked,
     slider,
 )
+from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import PALETTE
 
 BOX, POINTS, POOLED = PALETTE[4], PALETTE[6], PALETTE[2]
@@ -97,10 +97,10 @@ class RoIAlignMicroscope(Microscope):
         one = paddle.to_tensor([1], dtype="int32")
         return roi_pool(feature, paddle.to_tensor(box)[None], one, self.resolution).numpy()[0, 0]
 
-    def facts(self, figure: Figure) -> Facts:
+    def summary(self, figure: Figure) -> Summary:
         """Sampling points, their mean, RoIPool's whole pixels, and both results."""
-        points = marked(figure, "points")[0].get_offsets()
-        (region,) = marked(figure, "RoIPool region")
+        points = marked_artists(figure, "points")[0].get_offsets()
+        (region,) = marked_artists(figure, "RoIPool region")
         return {
             "points": len(points),
             "mean point": np.round(points.mean(axis=0), 3).tolist(),
@@ -195,5 +195,5 @@ def _draw_result(
 
 def _shown(figure: Figure, name: str) -> list[float]:
     """The numbers of a result, row by row, as its picture holds them."""
-    (picture,) = marked(figure, name)
+    (picture,) = marked_artists(figure, name)
     return [round(float(v), 4) for v in np.asarray(picture.get_array()).ravel()]

@@ -13,7 +13,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from PIL import Image
 
-from maskrcnn_edu.teaching.widgets.microscope import MAX_WIDTH, Facts, png_bytes
+from maskrcnn_edu.teaching.widgets.microscope import MAX_WIDTH, Summary, png_bytes
 
 JPEG_QUALITY = 85
 Frame = Figure | bytes
@@ -148,7 +148,7 @@ class Scrubber:
         self._show()
         self.slider.observe(self._show, names="value")
 
-    def sweep(self) -> list[Facts]:
+    def sweep(self) -> list[Summary]:
         """Show every frame and return to the present one.
 
         Returns:
@@ -161,8 +161,8 @@ class Scrubber:
             shown = self.image.value
             with Image.open(io.BytesIO(shown)) as picture:
                 size = picture.size
-            facts = {"frame": index, "label": self.label.value, "size": size}
-            found.append({**facts, "changed": shown != last})
+            summary = {"frame": index, "label": self.label.value, "size": size}
+            found.append({**summary, "changed": shown != last})
             last = shown
         self.slider.value = start
         return found

@@ -24,14 +24,14 @@ def scope():
     return AnchorMicroscope(image, objects([[16, 16, 48, 48]]), (16, 32, 64), (8, 16, 32))
 
 
-def facts(scope, **changed):
-    return scope.facts(scope.draw(**{**scope.values, **changed}))
+def summary(scope, **changed):
+    return scope.summary(scope.draw(**{**scope.values, **changed}))
 
 
 def test_one_anchor_fits_the_object_exactly(scope):
     # 4 x 4 anchors of 32 pixels, 16 apart; the one at (32, 32) is the object. Half of
     # the object in the 4 next ones: IoU 1 / 3; a quarter in the 4 at the corners: 1 / 7
-    found = facts(scope, size=32, stride=16, ratio=1.0, positive=0.7, negative=0.3)
+    found = summary(scope, size=32, stride=16, ratio=1.0, positive=0.7, negative=0.3)
     assert found == {
         "negative": 11, "ignored": 4, "positive": 1,
         "positive boxes": 1, "objects": 1, "anchor": (32.0, 32.0),
@@ -39,27 +39,27 @@ def test_one_anchor_fits_the_object_exactly(scope):
 
 
 def test_thresholds_move_anchors_between_the_kinds(scope):
-    found = facts(scope, size=32, stride=16, ratio=1.0, negative=0.4)
+    found = summary(scope, size=32, stride=16, ratio=1.0, negative=0.4)
     assert (found["negative"], found["ignored"], found["positive"]) == (15, 0, 1)
-    loose = facts(scope, size=32, stride=8, ratio=1.0, positive=0.5)
-    strict = facts(scope, size=32, stride=8, ratio=1.0, positive=0.9)
+    loose = summary(scope, size=32, stride=8, ratio=1.0, positive=0.5)
+    strict = summary(scope, size=32, stride=8, ratio=1.0, positive=0.9)
     assert loose["positive"] > strict["positive"] == 1
 
 
 def test_no_object_goes_without(scope):
-    found = facts(scope, size=16, stride=16)
+    found = summary(scope, size=16, stride=16)
     assert found["positive"] > 0  # though no IoU reaches 0.7
 
 
 def test_a_ratio_keeps_the_area(scope):
-    width, height = facts(scope, size=32, ratio=2.0)["anchor"]
+    width, height = summary(scope, size=32, ratio=2.0)["anchor"]
     assert height == pytest.approx(2 * width, abs=0.2)
     assert width * height == pytest.approx(32 * 32, rel=0.01)
 
 
 def test_an_image_without_objects():
     scope = AnchorMicroscope(np.zeros([40, 50, 3], np.uint8), objects([]), (16,), (16,))
-    found = scope.facts(scope.figure)
+    found = scope.summary(scope.figure)
     assert (found["negative"], found["positive"], found["objects"]) == (12, 0, 0)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
 from maskrcnn_edu.teaching.bugs.release import released
-from maskrcnn_edu.teaching.course import course_config, course_model, scenes
+from maskrcnn_edu.teaching.course import course_config, course_model, shapes_dataset
 from maskrcnn_edu.teaching.widgets.bugzoo import NO_BUG, BugMicroscope
 from maskrcnn_edu.viz.curves import LOSSES
 
@@ -14,28 +14,28 @@ def scope(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKRCNN_EDU_CACHE", str(tmp_path_factory.mktemp("cache")))
         model, _, _ = course_model()
-        yield BugMicroscope(model, course_config(), scenes(), 0)
+        yield BugMicroscope(model, course_config(), shapes_dataset(), 0)
 
 
-def facts(scope, bug):
+def summary(scope, bug):
     figure = scope.draw(bug)
     assert not released()
-    return scope.facts(figure)
+    return scope.summary(figure)
 
 
 def test_without_a_bug_nothing_moves(scope):
-    found = facts(scope, NO_BUG)
+    found = summary(scope, NO_BUG)
     assert not any(found["losses"]) and not found["detections"]
     assert found["drawn"] > 0
 
 
 def test_a_bug_of_one_loss_moves_that_loss(scope):
-    moved = facts(scope, "encode_without_weights")["losses"]
+    moved = summary(scope, "encode_without_weights")["losses"]
     assert [name for name, m in zip(LOSSES, moved) if m] == ["loss_bbox_reg"]
 
 
 def test_a_bug_of_the_prediction_moves_detections_alone(scope):
-    found = facts(scope, "sigmoid_forgotten")
+    found = summary(scope, "sigmoid_forgotten")
     assert found["detections"] and not any(found["losses"])
 
 

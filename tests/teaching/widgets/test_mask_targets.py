@@ -21,13 +21,13 @@ def scope():
     return MaskTargetMicroscope({"corner": CORNER, "rectangle": RECTANGLE, "triangle": TRIANGLE})
 
 
-def facts(scope, **changed):
-    return scope.facts(scope.draw(**{**scope.values, **changed}))
+def summary(scope, **changed):
+    return scope.summary(scope.draw(**{**scope.values, **changed}))
 
 
 @pytest.mark.parametrize("resolution", [7, 14, 28, 56])
 def test_a_rectangle_fills_its_box(scope, resolution):
-    found = facts(scope, shape="rectangle", resolution=resolution)
+    found = summary(scope, shape="rectangle", resolution=resolution)
     assert found["cells"] == found["other cells"] == resolution**2
     assert found["ceiling"] == 1.0
     assert found["grid lines"] == 2 * (resolution - 1)
@@ -35,12 +35,12 @@ def test_a_rectangle_fills_its_box(scope, resolution):
 
 @pytest.mark.parametrize("shape", ["corner", "triangle"])
 def test_the_ceiling_rises_with_the_resolution(scope, shape):
-    ceilings = [facts(scope, shape=shape, resolution=m)["ceiling"] for m in (7, 14, 28, 56)]
+    ceilings = [summary(scope, shape=shape, resolution=m)["ceiling"] for m in (7, 14, 28, 56)]
     assert ceilings == sorted(ceilings) and ceilings[0] < ceilings[-1]
 
 
 def test_a_moved_box_lowers_the_ceiling(scope):
-    ceilings = [facts(scope, shape="rectangle", jitter=j)["ceiling"] for j in (0.0, 0.1, 0.2)]
+    ceilings = [summary(scope, shape="rectangle", jitter=j)["ceiling"] for j in (0.0, 0.1, 0.2)]
     # what is left of the rectangle in the box, as the raster's whole cells
     assert ceilings[0] == 1 and ceilings[1] == pytest.approx(0.81, abs=0.08)
     assert ceilings == sorted(ceilings, reverse=True)
@@ -61,7 +61,7 @@ def test_iou_by_pencil():
 def test_a_mistake_costs_iou_and_leaves_the_right_one_alone(scope, mistake):
     # the lost constant is a mistake that only a full box shows
     shape = "rectangle" if mistake.startswith("constant") else "corner"
-    right, wrong = (facts(scope, shape=shape, mistake=m) for m in ("none", mistake))
+    right, wrong = (summary(scope, shape=shape, mistake=m) for m in ("none", mistake))
     assert wrong["ceiling"] == right["ceiling"] == right["other IoU"]
     assert wrong["other IoU"] < right["ceiling"] - 0.02
 

@@ -10,10 +10,10 @@ from maskrcnn_edu.teaching.widgets.microscope import (
     checkbox,
     choices,
     dropdown,
-    marked,
     png_bytes,
     slider,
 )
+from maskrcnn_edu.viz.figure_facts import marked_artists
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -30,8 +30,8 @@ class Dots(Microscope):
         dots.set_color("red" if red else "blue")
         return figure
 
-    def facts(self, figure):
-        (dots,) = marked(figure, "dots")
+    def summary(self, figure):
+        (dots,) = marked_artists(figure, "dots")
         return {"dots": len(dots.get_offsets()), "redness": float(dots.get_facecolor()[0, 0])}
 
 
@@ -90,10 +90,10 @@ def test_a_picture_is_never_too_wide_and_repeats():
     assert made == png_bytes(figure)
 
 
-@pytest.mark.parametrize("method", ["draw", "facts"])
+@pytest.mark.parametrize("method", ["draw", "summary"])
 def test_the_base_says_what_a_subclass_must_say(method):
     class Bare(Microscope):
         pass
 
     with pytest.raises(NotImplementedError, match="Bare"):
-        getattr(Bare.__new__(Bare), method)(*[None] * (method == "facts"))
+        getattr(Bare.__new__(Bare), method)(*[None] * (method == "summary"))

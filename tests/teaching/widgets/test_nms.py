@@ -22,26 +22,26 @@ def scope():
     return NMSMicroscope(IMAGE, paddle.to_tensor(BOXES), paddle.to_tensor(SCORES))
 
 
-def facts(scope, iou, score=0.1):
-    return scope.facts(scope.draw(iou, score))
+def summary(scope, iou, score=0.1):
+    return scope.summary(scope.draw(iou, score))
 
 
 def test_the_removed_do_not_remove(scope):
     # box 2 overlaps box 1 by 0.6, but box 1 is gone by then
-    assert facts(scope, 0.5) == {
+    assert summary(scope, 0.5) == {
         "kept": 3, "suppressed": 1, "score too low": 0, "who removed whom": [(0, 1)],
     }  # fmt: skip
 
 
 def test_a_lower_threshold_removes_more(scope):
-    assert facts(scope, 0.3)["who removed whom"] == [(0, 1), (0, 2)]
-    assert facts(scope, 0.7)["who removed whom"] == []
+    assert summary(scope, 0.3)["who removed whom"] == [(0, 1), (0, 2)]
+    assert summary(scope, 0.7)["who removed whom"] == []
 
 
 def test_low_scores_go_first_and_remove_nobody(scope):
-    found = facts(scope, 0.5, 0.3)
+    found = summary(scope, 0.5, 0.3)
     assert (found["kept"], found["suppressed"], found["score too low"]) == (2, 1, 1)
-    assert facts(scope, 0.5, 0.9) == {
+    assert summary(scope, 0.5, 0.9) == {
         "kept": 0, "suppressed": 0, "score too low": 4, "who removed whom": [],
     }  # fmt: skip
 
@@ -49,7 +49,7 @@ def test_low_scores_go_first_and_remove_nobody(scope):
 def test_order_of_scores_not_of_rows():
     scope = NMSMicroscope(IMAGE, paddle.to_tensor(BOXES), paddle.to_tensor(SCORES[::-1].copy()))
     # scores 0.25, 0.7, 0.8, 0.9: box 3 keeps itself, box 2 removes box 1, box 0 survives
-    assert facts(scope, 0.5)["who removed whom"] == [(2, 1)]
+    assert summary(scope, 0.5)["who removed whom"] == [(2, 1)]
 
 
 def test_a_sweep_moves_everything_and_repeats(scope):
@@ -74,4 +74,4 @@ def test_a_control_changes_the_picture(scope):
 
 def test_no_boxes_at_all():
     scope = NMSMicroscope(IMAGE, paddle.zeros([0, 4]), paddle.zeros([0]))
-    assert scope.facts(scope.figure)["kept"] == 0
+    assert scope.summary(scope.figure)["kept"] == 0

@@ -43,7 +43,7 @@ def test_the_mean_of_the_dots_is_what_the_operator_returns(aligned, ratio, size)
         points = sampling_points(box, 2, ratio, aligned)
         rows, columns = (len(np.unique(points[:, i])) for i in (1, 0))
         grid = read(FEATURE, points).reshape(2, rows // 2, 2, columns // 2)
-        found = scope.facts(scope.draw(x, y, aligned, ratio))
+        found = scope.summary(scope.draw(x, y, aligned, ratio))
         assert found["RoIAlign"] == pytest.approx(grid.mean(axis=(1, 3)).ravel(), abs=1e-3)
         assert found["points"] == len(points)
 
@@ -54,13 +54,13 @@ def test_the_maximum_of_the_region_is_roi_pool():
         for y in (0.5, 1.25, 2.5):
             box = np.float32([x, y, x + 4, y + 4])
             x1, y1, x2, y2 = pooled_region(box, FEATURE.shape).astype(int)
-            found = scope.facts(scope.draw(x, y, True, 2))
+            found = scope.summary(scope.draw(x, y, True, 2))
             assert found["RoIPool"] == [FEATURE[y1:y2, x1:x2].max()]
             assert found["RoIPool region"] == [x1, y1, x2, y2]
 
 
 def test_a_quarter_pixel_moves_roi_align_only(scope):
-    here, there = (scope.facts(scope.draw(x, 1.0, True, 2)) for x in (1.0, 1.25))
+    here, there = (scope.summary(scope.draw(x, 1.0, True, 2)) for x in (1.0, 1.25))
     assert here["RoIPool"] == there["RoIPool"]
     # the ramp grows by 1 per pixel
     assert np.subtract(there["RoIAlign"], here["RoIAlign"]).tolist() == [0.25] * 4
@@ -68,7 +68,7 @@ def test_a_quarter_pixel_moves_roi_align_only(scope):
 
 
 def test_without_aligned_everything_lies_half_a_pixel_off(scope):
-    good, old = (scope.facts(scope.draw(1.0, 1.0, aligned, 2)) for aligned in (True, False))
+    good, old = (scope.summary(scope.draw(1.0, 1.0, aligned, 2)) for aligned in (True, False))
     assert good["mean point"] == [3.0, 3.0]  # the middle of the box
     assert old["mean point"] == [3.5, 3.5]
 
