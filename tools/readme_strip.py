@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-import warnings
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-
-warnings.filterwarnings("ignore", message=".*ccache.*")  # Paddle's; nothing is compiled here
 
 from maskrcnn_edu.structures import PredictionStages, TrainingStages
 from maskrcnn_edu.teaching.course import course_model, make_batch, setup_notebook, shapes_dataset
