@@ -25,17 +25,19 @@ def add_finetuning(command: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=int,
         metavar="N",
-        help="pictures per batch, all processes together (default: the configuration's "
+        help="images per batch, all processes together (default: the configuration's "
         "TrainReader.batch_size); the learning rate grows and shrinks with it, unless "
         "--set LearningRate.base_lr says which to take",
     )
 
 
-def sized(options: argparse.Namespace, config: Config, overrides: list[str]) -> tuple[Config, str]:
+def with_batch_size(
+    options: argparse.Namespace, config: Config, overrides: list[str]
+) -> tuple[Config, str]:
     """The configuration for the batches that the options ask for.
 
     The configuration's learning rate is for its own batch size. A step sees ``--batch-size``
-    pictures times ``--accumulate``; the rate is multiplied by as much as there are more.
+    images times ``--accumulate``; the rate is multiplied by as much as there are more.
 
     Args:
         options: of ``train``.
@@ -48,19 +50,19 @@ def sized(options: argparse.Namespace, config: Config, overrides: list[str]) -> 
     Raises:
         ValueError: a batch size below 1.
     """
-    own = build(config, Reader, ("TrainReader",)).batch_size
-    size = own if options.batch_size is None else options.batch_size
+    base = build(config, Reader, ("TrainReader",)).batch_size
+    size = base if options.batch_size is None else options.batch_size
     if size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {size}")
-    step, learning_rate = size * max(options.accumulate, 1), build(config, LearningRate)
+    per_step, learning_rate = size * max(options.accumulate, 1), build(config, LearningRate)
     chosen = config.places.get(("LearningRate", "base_lr"), "").startswith("--set")
-    rate = learning_rate.base_lr if chosen else learning_rate.for_batches(step, own)
+    rate = learning_rate.base_lr if chosen else learning_rate.scaled_for_batch_size(per_step, base)
     changes = [f"TrainReader.batch_size={size}", f"LearningRate.base_lr={rate:.15e}"]
-    said = f"{step} pictures per step instead of {own}: base_lr {rate:g}"
+    message = f"{per_step} images per step instead of {base}: base_lr {rate:g}"
     if chosen:
-        said += ", as you set it"
+        message += ", as you set it"
     else:
-        said += f" instead of {learning_rate.base_lr:g} (Goyal et al., 2017)"
-    if step == own:
-        said = ""
-    return load_config(options.config, [*overrides, *changes]), said
+        message += f" instead of {learning_rate.base_lr:g} (Goyal et al., 2017)"
+    if per_step == base:
+        message = ""
+    return load_config(options.config, [*overrides, *changes]), message

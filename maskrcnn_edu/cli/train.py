@@ -12,7 +12,7 @@ from maskrcnn_edu.cli.finetune_options import add_finetuning, with_batch_size
 from maskrcnn_edu.cli.options import add_set
 from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
-from maskrcnn_edu.config.yaml_files import shipped_configs
+from maskrcnn_edu.config.yaml_files import Config, shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.problems import summarize
 from maskrcnn_edu.data.reader import Reader
@@ -28,7 +28,7 @@ from maskrcnn_edu.system.processes import (
 from maskrcnn_edu.training.amp import DTYPES, check_amp
 from maskrcnn_edu.training.checkpoint import CheckpointInterval
 from maskrcnn_edu.training.loop import Budget, Step
-from maskrcnn_edu.training.run import train
+from maskrcnn_edu.training.run import TrainingOptions, train
 from maskrcnn_edu.training.run_folder import CheckpointPolicy, History, Interrupted
 from maskrcnn_edu.viz.curves import draw_curves
 from maskrcnn_edu.weights.zoo import MODEL_ZOO, find_weights
@@ -41,7 +41,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add_set(command)
     for split in ("train", "val"):
         command.add_argument(f"--{split}-json", required=True, help="COCO annotation file")
-        command.add_argument(f"--{split}-images", required=True, help="folder of its pictures")
+        command.add_argument(f"--{split}-images", required=True, help="folder of its images")
     command.add_argument("--out", required=True, help="folder for weights, metrics and curves")
     length = command.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help="stop after so many steps")
@@ -56,6 +56,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
         f"{', '.join(MODEL_ZOO)} (default: the configuration's pretrain_weights)",
     )
     add_finetuning(command)
+    _add_computing(command)
+    _add_checkpoints(command)
+    command.set_defaults(run=run)
+
+
+def _add_computing(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--processes",
         type=int,
@@ -72,11 +78,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="K",
         help="average the gradients of K batches before each step (default: 1)",
     )
-    _add_saving(command)
-    command.set_defaults(run=run)
 
 
-def _add_saving(command: argparse.ArgumentParser) -> None:
+def _add_checkpoints(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--checkpoint-every",
         default="2m",
@@ -98,46 +102,62 @@ def run(options: argparse.Namespace) -> int:
     """``train``"""
     train_set = CocoDataset(options.train_json, options.train_images)
     val_set = CocoDataset(options.val_json, options.val_images)
-    classes = f"num_classes={train_set.num_classes}"  # the data decides, not the configuration
-    overrides = [*options.set, classes]
-    config, said = with_batch_size(options, load_config(options.config, overrides), overrides)
+    # the data decides, not the configuration
+    overrides = [*options.set, f"num_classes={train_set.num_classes}"]
+    config, rate_message = with_batch_size(
+        options, load_config(options.config, overrides), overrides
+    )
     batch_size = build(config, Reader, ("TrainReader",)).batch_size
-    images = batch_size * max(options.accumulate, 1)
-    budget = _budget(options, len(train_set) // images, config.values.get("epoch", 12))
-    check_amp(options.amp)
-    saving = CheckpointPolicy(CheckpointInterval.parse(options.checkpoint_every), options.keep, options.resume)
+    training = _training_options(options, config, len(train_set) // batch_size)
     processes = options.processes or best_process_count(batch_size)
-    pretrain = options.pretrain
-    if pretrain is None and options.weights is None:
-        pretrain = config.values.get("pretrain_weights")
-    if rank() == 0 and pretrain is not None:
-        _find_pretrained(pretrain)  # fetched once, before the other processes want it
+    if rank() == 0 and training.pretrain is not None:
+        _find_pretrained(training.pretrain)  # fetched once, before the other processes want it
     if should_launch(processes):
         return launch(processes, options.arguments)
     with distributed(), GracefulStop() as stop:
         if rank() == 0:
             _describe(train_set, val_set, world_size())
-            print(said, end="\n" if said else "", flush=True)
+            print(rate_message, end="\n" if rate_message else "", flush=True)
         try:
-            with TrainingBar(budget, visible=rank() == 0) as bar:
+            with TrainingBar(training.budget, visible=rank() == 0) as bar:
                 _, history = train(
-                    config, train_set, val_set, options.out, budget, options.seed,
-                    options.weights, on_step=bar, pretrain=pretrain, on_pretrained=bar.say,
-                    saving=saving, stop=stop, on_message=bar.say, amp=options.amp,
-                    accumulate=options.accumulate, frozen=options.freeze,
+                    config, train_set, val_set, options.out, training,
+                    on_step=bar, on_message=bar.log, stop=stop,
                 )  # fmt: skip
         except Interrupted as interrupted:
             print(f"{interrupted}. Go on with: {_resume_command(options)}", flush=True)
             return stop.exit_code
     if rank() == 0:
-        _finish_training(history, Path(options.out))
+        _draw_curves(history, Path(options.out))
     return 0
 
 
-def _resume_command(options: argparse.Namespace) -> str:
-    """What to type to go on: the same command, and ``--resume``."""
-    resume = [] if options.resume else ["--resume"]
-    return shlex.join(["maskrcnn-edu", *options.arguments, *resume])
+def _training_options(
+    options: argparse.Namespace, config: Config, batches_per_epoch: int
+) -> TrainingOptions:
+    """What the command line says about training."""
+    check_amp(options.amp)
+    pretrain = options.pretrain
+    if pretrain is None and options.weights is None:
+        pretrain = config.values.get("pretrain_weights")
+    every = CheckpointInterval.parse(options.checkpoint_every)
+    steps_per_epoch = batches_per_epoch // max(options.accumulate, 1)
+    return TrainingOptions(
+        budget=_budget(options, steps_per_epoch, config.values.get("epoch", 12)),
+        seed=options.seed,
+        weights=options.weights,
+        pretrain=pretrain,
+        frozen=options.freeze,
+        amp=options.amp,
+        accumulate=options.accumulate,
+        checkpoints=CheckpointPolicy(every, options.keep, options.resume),
+    )
+
+
+def _budget(options: argparse.Namespace, steps_per_epoch: int, epochs: int) -> Budget:
+    if options.steps is None and options.minutes is None:
+        return Budget(steps=max(1, steps_per_epoch * epochs))
+    return Budget(steps=options.steps, minutes=options.minutes)
 
 
 def _find_pretrained(source: str) -> None:
@@ -149,10 +169,10 @@ def _find_pretrained(source: str) -> None:
         ) from error
 
 
-def _budget(options: argparse.Namespace, steps_per_epoch: int, epochs: int) -> Budget:
-    if options.steps is None and options.minutes is None:
-        return Budget(steps=max(1, steps_per_epoch * epochs))
-    return Budget(steps=options.steps, minutes=options.minutes)
+def _resume_command(options: argparse.Namespace) -> str:
+    """What to type to go on: the same command, and ``--resume``."""
+    resume = [] if options.resume else ["--resume"]
+    return shlex.join(["maskrcnn-edu", *options.arguments, *resume])
 
 
 def _describe(train_set: CocoDataset, val_set: CocoDataset, processes: int) -> None:
@@ -164,7 +184,7 @@ def _describe(train_set: CocoDataset, val_set: CocoDataset, processes: int) -> N
     print(f"training in {processes} process{'es' if processes > 1 else ''}", flush=True)
 
 
-def _finish_training(history: History, out: Path) -> None:
+def _draw_curves(history: History, out: Path) -> None:
     draw_curves(history.steps, history.evaluations).savefig(out / "curves.png", dpi=110)
     print(f"weights, metrics.jsonl and curves.png are in {out}")
 
@@ -184,10 +204,10 @@ class TrainingBar:
     def __exit__(self, *problem) -> None:
         self.bar.close()
 
-    def say(self, message: object) -> None:
+    def log(self, message: str) -> None:
         """Print without tearing the bar."""
         if not self.bar.disable:
-            self.bar.write(str(message))
+            self.bar.write(message)
 
     def __call__(self, step: Step) -> None:
         """Show a step."""

@@ -7,8 +7,10 @@ constructors' parameters, so the constructors' own docstrings explain them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import paddle
 
 from maskrcnn_edu.config.schema import (
     SHARED,
@@ -25,6 +27,7 @@ from maskrcnn_edu.model.bbox.postprocess import BBoxPostProcess
 from maskrcnn_edu.model.mask.head import MaskHead
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.neck import FPN
+from maskrcnn_edu.model.optimizer import LearningRate, OptimizerBuilder
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.model.rpn.head import RPNHead
 
@@ -212,3 +215,27 @@ def _check_num_classes(config: Config, model: MaskRCNN) -> None:
     counts = {type(p).__name__: p.num_classes for p in parts}
     if len(set(counts.values())) > 1:
         raise config.error(("num_classes",), f"the parts contradict each other: {counts}")
+
+
+def build_optimizer(
+    config: Config, model: MaskRCNN
+) -> tuple[paddle.optimizer.Optimizer, Callable[[int, float], float]]:
+    """The optimizer that a configuration describes, and the learning rate of every step.
+
+    Args:
+        config: its ``OptimizerBuilder``, ``LearningRate`` and ``epoch`` are used.
+        model: freeze parts of it before, not after.
+
+    Returns:
+        An optimizer of the model's trainable weights, and a function: (steps done, share of
+        the training done, 0 .. 1) -> rate of the next step.
+
+    Raises:
+        ConfigError: names the key, its place, and what would be valid.
+    """
+    schedule, epochs = build(config, LearningRate), config.values.get("epoch", 12)
+
+    def learning_rate(step: int, progress: float) -> float:
+        return schedule.at(step, progress, epochs)
+
+    return build(config, OptimizerBuilder)(model, learning_rate(0, 0.0)), learning_rate

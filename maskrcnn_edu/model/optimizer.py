@@ -43,12 +43,16 @@ class LearningRate:
             options = {k: v for k, v in scheduler.items() if k != "name"}
             _check_options(f"schedulers: {name}", SCHEDULES[name], options, given=3)
 
-    def for_batches(self, of: int, instead_of: int) -> float:
+    def scaled_for_batch_size(self, new: int, base: int) -> float:
         """``base_lr`` for another batch size: a batch twice as large takes steps twice as long.
+
+        Args:
+            new: images per step.
+            base: images per step that ``base_lr`` was chosen for.
 
         Source: Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.1.
         """
-        return self.base_lr * of / instead_of
+        return self.base_lr * new / base
 
     def at(self, step: int, progress: float, epochs: int = 12) -> float:
         """The rate of one step.

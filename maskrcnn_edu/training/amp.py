@@ -9,7 +9,7 @@ from float32 by arithmetic stays float32: float16 knows no number above 65504,
 counts in whole pixels beyond 1024, and ``exp`` of a delta leaves its range at once.
 
 bf16 has float32's range with 3 digits; fp16 has 4 digits and a small range, so its loss is
-multiplied by a large number, and gradients are divided by it again (`loss_scaler`).
+multiplied by a large number, and gradients are divided by it again (`grad_scaler`).
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ def autocast(amp: str | None) -> AbstractContextManager:
     return paddle.amp.auto_cast(enable=amp is not None, dtype=DTYPES.get(amp, "float16"))
 
 
-def loss_scaler(amp: str | None) -> paddle.amp.GradScaler:
+def grad_scaler(amp: str | None) -> paddle.amp.GradScaler:
     """Scales the loss for fp16 and skips steps that overflow; for others it does nothing."""
     return paddle.amp.GradScaler(enable=amp == "fp16", init_loss_scaling=2.0**16)

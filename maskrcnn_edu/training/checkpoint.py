@@ -1,6 +1,6 @@
 """Checkpoints: everything a training needs to go on as if nothing had happened.
 
-One file holds one moment: weights, the optimizer's memory, and where training stood. It
+One file holds one moment: weights, the optimizer's state, and where training stood. It
 is a ``.safetensors`` file, arrays and a piece of JSON, so reading it can run nothing.
 
 What is *not* in it: the state of a random generator. The randomness of a step is a
@@ -28,7 +28,7 @@ from maskrcnn_edu.system.files import atomic_write
 
 FORMAT = "maskrcnn_edu checkpoint 1"
 FILE_NAME = "step-{:09d}.safetensors"
-WEIGHT, MEMORY = "weight.", "optimizer."
+WEIGHT, OPTIMIZER_STATE = "weight.", "optimizer."
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
@@ -37,8 +37,8 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where training stands: everything that goes on counting.
+class TrainingProgress:
+    """Where training stands: everything that is counted.
 
     Attributes:
         step: optimizer steps done.
@@ -54,9 +54,17 @@ class Position:
     epoch: int = 0
     batches: int = 0
 
-    def after(self, seconds: float, images: int, epoch: int, batches: int) -> Position:
-        """The position after one more step, which took so long and so many images."""
-        return Position(self.step + 1, self.seconds + seconds, self.images + images, epoch, batches)
+    def after(self, seconds: float, images: int, epoch: int, batches: int) -> TrainingProgress:
+        """The progress after one more step.
+
+        Args:
+            seconds: what the step took.
+            images: what it trained on, of all processes.
+            epoch, batches: where the data stands after it.
+        """
+        return TrainingProgress(
+            self.step + 1, self.seconds + seconds, self.images + images, epoch, batches
+        )
 
 
 @dataclass(frozen=True)
@@ -65,17 +73,17 @@ class Checkpoint:
 
     Attributes:
         position: where training stood.
-        arrays: the weights (``weight.NAME``) and the optimizer's memory
+        arrays: the weights (``weight.NAME``) and the optimizer's state
             (``optimizer.SLOT.NAME``), under the model's names.
-        recipe: what makes this run this run, see `differences`.
+        run_settings: what must be the same when the run goes on, see `diff_settings`.
         metrics_bytes: length of ``metrics.jsonl``.
         scaler: state of the loss scaling (``--amp fp16``), else empty.
         finished: whether the budget was used up.
     """
 
-    position: Position
+    position: TrainingProgress
     arrays: dict[str, np.ndarray]
-    recipe: dict[str, str] = field(default_factory=dict)
+    run_settings: dict[str, str] = field(default_factory=dict)
     metrics_bytes: int = 0
     scaler: dict = field(default_factory=dict)
     finished: bool = False
@@ -85,19 +93,20 @@ class Checkpoint:
         model: nn.Layer,
         optimizer: paddle.optimizer.Optimizer,
         scaler: paddle.amp.GradScaler,
-    ) -> Position:
+    ) -> TrainingProgress:
         """Put the moment back into a model, its new optimizer, and its loss scaler.
 
         Raises:
             ValueError: the arrays are not those of this model and optimizer.
         """
-        _wake(model, optimizer, {k.split(".", 2)[2] for k in self.arrays if k.startswith(MEMORY)})
-        tensors, given = _tensors(model, optimizer), self.arrays
-        wrong = sorted(set(given) ^ set(tensors))
-        wrong += [k for k in given if k in tensors and list(given[k].shape) != tensors[k].shape]
+        has_state = {k.split(".", 2)[2] for k in self.arrays if k.startswith(OPTIMIZER_STATE)}
+        _init_optimizer_state(model, optimizer, has_state)
+        tensors, stored = _tensors(model, optimizer), self.arrays
+        wrong = sorted(set(stored) ^ set(tensors))
+        wrong += [k for k in stored if k in tensors and list(stored[k].shape) != tensors[k].shape]
         if wrong:
             raise ValueError(f"the checkpoint does not fit the model: {', '.join(wrong[:6])}")
-        for name, array in given.items():
+        for name, array in stored.items():
             tensors[name].set_value(array)
         if self.scaler:
             state = {**self.scaler, "scale": np.array(self.scaler["scale"], np.float32)}
@@ -105,11 +114,11 @@ class Checkpoint:
         return self.position
 
 
-def capture(
+def snapshot(
     model: nn.Layer,
     optimizer: paddle.optimizer.Optimizer,
     scaler: paddle.amp.GradScaler,
-    position: Position,
+    position: TrainingProgress,
     **facts,
 ) -> Checkpoint:
     """The present moment.
@@ -143,27 +152,29 @@ def check_finite(arrays: dict[str, np.ndarray]) -> None:
 
 
 def _tensors(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, paddle.Tensor]:
-    """All that a checkpoint holds, by name: weights, and the optimizer's memory of them.
+    """All that a checkpoint holds, by name: weights, and the optimizer's state of each.
 
     Paddle names the optimizer's tensors after its own names of the weights, which count
     up within a process and so differ from run to run: ``conv2d_7.w_0_moment1_0``. Here
     it is ``optimizer.moment1.backbone.conv1.conv.weight``.
     """
-    found = {f"{WEIGHT}{name}": weight for name, weight in model.state_dict().items()}
+    tensors = {f"{WEIGHT}{name}": weight for name, weight in model.state_dict().items()}
     names = {p.name: name for name, p in model.named_parameters()}
     for key, tensor in optimizer.state_dict().items():
         owner = max((n for n in names if key.startswith(f"{n}_")), key=len, default=None)
         if owner is not None:
             slot = re.sub(r"_\d+$", "", key[len(owner) + 1 :])
-            found[f"{MEMORY}{slot}.{names[owner]}"] = tensor
-    return found
+            tensors[f"{OPTIMIZER_STATE}{slot}.{names[owner]}"] = tensor
+    return tensors
 
 
-def _wake(model: nn.Layer, optimizer: paddle.optimizer.Optimizer, names: set[str]) -> None:
+def _init_optimizer_state(
+    model: nn.Layer, optimizer: paddle.optimizer.Optimizer, names: set[str]
+) -> None:
     """Let the optimizer make its tensors for these weights.
 
     It makes them when it first moves a weight. So it moves them once, by a gradient of
-    zero; afterwards weights and memory are overwritten.
+    zero; afterwards weights and state are overwritten.
     """
     for name, parameter in model.named_parameters():
         if name in names:
@@ -172,7 +183,7 @@ def _wake(model: nn.Layer, optimizer: paddle.optimizer.Optimizer, names: set[str
     optimizer.clear_grad(set_to_zero=False)
 
 
-# ---------------------------------------------------------------- what run it is
+# ---------------------------------------------------------------- is it the same run?
 
 
 def fingerprint(path: str | Path) -> str:
@@ -184,8 +195,8 @@ def fingerprint(path: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """One line for every part of two recipes that differs; of long texts, the lines that do."""
+def diff_settings(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """One line for every setting of two runs that differs; of long texts, the lines that do."""
     lines = []
     for name in [*before, *(n for n in now if n not in before)]:
         old, new = before.get(name, "nothing"), now.get(name, "nothing")
@@ -208,7 +219,7 @@ def _short(lines: list[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class CheckpointInterval:
     """When a checkpoint is written; without either number, only when a run is stopped.
 
     Attributes:
@@ -228,7 +239,7 @@ class Schedule:
             raise ValueError(f"checkpoints come every so many steps or minutes, got {self}")
 
     @classmethod
-    def parse(cls, text: str) -> Schedule:
+    def parse(cls, text: str) -> CheckpointInterval:
         """``200`` (steps), ``2m`` (minutes of training) or ``0`` (none)."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", text.strip())
         if match is None or (not match[2] and "." in match[1]):
@@ -242,7 +253,7 @@ class Schedule:
         """Whether checkpoints are written at all while nobody stops the run."""
         return self.steps is not None or self.minutes is not None
 
-    def is_due(self, last: Position, now: Position) -> bool:
+    def is_due(self, last: TrainingProgress, now: TrainingProgress) -> bool:
         """Whether it is time for a checkpoint again."""
         if self.steps is not None:
             return now.step - last.step >= self.steps
@@ -319,13 +330,13 @@ class CheckpointFolder:
         problems = []
         for path in reversed(self.files()):
             try:
-                found = _unpack(path)
+                newest = _unpack(path)
             except ValueError as error:
                 problems.append(str(error))
                 continue
             for damaged in (p for p in self.files() if p > path):
                 damaged.unlink()
-            return found, problems
+            return newest, problems
         if problems:
             lines = "\n  ".join(problems)
             raise ValueError(
@@ -335,9 +346,15 @@ class CheckpointFolder:
         return None, []
 
 
+HEADER_KEYS = {"run_settings": "recipe"}
+FIELDS = {key: name for name, key in HEADER_KEYS.items()}
+"""Fields of a `Checkpoint` that the header of a file calls otherwise, and the reverse."""
+
+
 def _pack(checkpoint: Checkpoint) -> bytes:
     """A checkpoint as the bytes of a ``.safetensors`` file."""
-    facts = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint) if f.name != "arrays"}
+    names = [f.name for f in fields(checkpoint) if f.name != "arrays"]
+    facts = {HEADER_KEYS.get(name, name): getattr(checkpoint, name) for name in names}
     facts |= {"position": asdict(checkpoint.position), "checksum": _checksum(checkpoint.arrays)}
     return save(checkpoint.arrays, {"format": FORMAT, "facts": json.dumps(facts)})
 
@@ -353,7 +370,8 @@ def _unpack(path: Path) -> Checkpoint:
         facts = json.loads(metadata["facts"])
         if facts.pop("checksum") != _checksum(arrays):
             raise ValueError("its content has changed since it was written")
-        return Checkpoint(**{**facts, "position": Position(**facts["position"]), "arrays": arrays})
+        facts["position"] = TrainingProgress(**facts["position"])
+        return Checkpoint(arrays=arrays, **{FIELDS.get(key, key): facts[key] for key in facts})
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no whole checkpoint: {error}") from error
 

@@ -9,20 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import paddle
+from paddle import Tensor
 
-from maskrcnn_edu.config.build import build
-from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
-from maskrcnn_edu.model.optimizer import LearningRate, OptimizerBuilder
 from maskrcnn_edu.structures import Batch, TrainingStages
 from maskrcnn_edu.system.processes import broadcast_from_rank0, rank, world_size
-from maskrcnn_edu.training.amp import autocast, loss_scaler
-from maskrcnn_edu.training.checkpoint import (
-    Checkpoint,
-    Position,
-    step_seed,
-)
+from maskrcnn_edu.training.amp import autocast, grad_scaler
+from maskrcnn_edu.training.checkpoint import Checkpoint, TrainingProgress, step_seed
 from maskrcnn_edu.training.distributed import average_gradients, balanced_loss
 from maskrcnn_edu.training.freezing import fill_gradients
 
@@ -31,7 +25,10 @@ from maskrcnn_edu.training.freezing import fill_gradients
 class Budget:
     """When training is over: after so many steps, or so many minutes (give one).
 
-    Minutes count training alone, not the looks at the validation images.
+    Minutes count training alone, not the evaluations on the way.
+
+    Raises:
+        ValueError: both are given, neither is, or it is not positive.
     """
 
     steps: int | None = None
@@ -40,11 +37,17 @@ class Budget:
     def __post_init__(self):
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("give either steps or minutes")
-        if (self.steps or self.minutes) <= 0:
-            raise ValueError(f"steps or minutes must be positive, got {self.steps or self.minutes}")
+        amount = self.minutes if self.steps is None else self.steps
+        if not amount > 0:  # or NaN
+            raise ValueError(f"steps or minutes must be positive, got {amount}")
 
     def progress(self, step: int, seconds: float) -> float:
-        """The share of the training that is done, 0 .. 1."""
+        """The share of the training that is done, 0 .. 1.
+
+        Args:
+            step: steps done so far.
+            seconds: training time so far.
+        """
         done = step / self.steps if self.steps else seconds / (60 * self.minutes)
         return min(done, 1.0)
 
@@ -58,16 +61,16 @@ class Step:
         progress: the share of the training that is done, 0 .. 1.
         learning_rate: the rate of this step.
         stages: every intermediate of the step (of its last batch, if it has several).
-        mean_losses: the loss terms, their mean if the step has several batches.
+        mean_losses: the loss terms, their mean if the step has several batches; scalars.
         model: the model that is being trained.
         optimizer, scaler: what moves its weights; their state belongs into a checkpoint.
     """
 
-    position: Position
+    position: TrainingProgress
     progress: float
     learning_rate: float
     stages: TrainingStages
-    mean_losses: dict[str, paddle.Tensor]
+    mean_losses: dict[str, Tensor]
     model: MaskRCNN
     optimizer: paddle.optimizer.Optimizer
     scaler: paddle.amp.GradScaler
@@ -93,13 +96,15 @@ class Step:
         return {"loss": sum(values.values()), **values}
 
 
-Watcher = Callable[[int, list[Batch], list[dict[str, paddle.Tensor]], TrainingStages], None]
+Guard = Callable[[int, list[Batch], list[dict[str, Tensor]], TrainingStages], None]
+"""Is called with a step's number, its batches, their losses, and the last one's stages."""
 
 
 def train_steps(
-    model: MaskRCNN, config: Config, loader: BatchLoader, budget: Budget,
+    model: MaskRCNN, loader: BatchLoader, budget: Budget,
+    optimizer: paddle.optimizer.Optimizer, learning_rate: Callable[[int, float], float], *,
     seed: int | None = None, start: Checkpoint | None = None,
-    stop: Callable[[], bool] = lambda: False, watch: Watcher = lambda *step: None,
+    stop: Callable[[], bool] = lambda: False, guard: Guard = lambda *step: None,
     amp: str | None = None, accumulate: int = 1,
 ) -> Iterator[Step]:  # fmt: skip
     """Train; one item per step. The heart of training: everything else is bookkeeping.
@@ -107,63 +112,84 @@ def train_steps(
     Time that the caller spends between two items is not counted as training.
 
     Args:
-        model, config, loader: what learns, how, and from what.
+        model, loader: what learns, and from what.
         budget: when to stop.
+        optimizer, learning_rate: what moves the weights, and the rate of a step: a function
+            of (steps done, share of the training done). `build_optimizer` of
+            `maskrcnn_edu.config.build` makes both.
         seed: makes the random numbers of a step depend on (seed, step, process) alone;
             None draws them from Paddle's generator as it is.
         start: go on from here.
         stop: asked before every step; process 0's answer ends the training everywhere.
-        watch: called before the gradients move the weights, with the step's number, its
-            batches, their losses, and the last one's stages.
+        guard: called before the gradients move the weights; may raise.
         amp: ``bf16`` or ``fp16``, see `maskrcnn_edu.training.amp`.
         accumulate: batches per step. Their gradients are averaged, which is what one large
             batch would give if all batches had equally many RoIs, and equally many
             foreground ones: each batch's box and mask losses are divided by its own number.
             (And without batch norm, which sees one batch at a time.)
     """
-    learning_rate = build(config, LearningRate)
-    epochs = config.values.get("epoch", 12)
-    optimizer = build(config, OptimizerBuilder)(model, learning_rate.at(0, 0.0, epochs))
-    scaler = loss_scaler(amp)
-    at = start.restore(model, optimizer, scaler) if start else Position()
+    scaler = grad_scaler(amp)
+    at = start.restore(model, optimizer, scaler) if start else TrainingProgress()
     trainable = [p for p in model.parameters() if not p.stop_gradient]
     model.train()
     for batches, epoch, used in _endless(loader, accumulate, at):
         started = time.perf_counter()
-        # clocks differ; all processes must stop at the same step
-        progress = math.inf if stop() else budget.progress(at.step, at.seconds)
-        progress = broadcast_from_rank0(progress)
+        progress = _agreed_progress(budget, at, stop)
         if progress >= 1.0:
             return
-        _draw_from(seed, at.step)
-        rate = learning_rate.at(at.step, progress, epochs)
+        _seed_step(seed, at.step)
+        rate = learning_rate(at.step, progress)
         optimizer.set_lr(rate)
-        losses = []
-        for batch in batches:
-            with autocast(amp):
-                stages = model(batch)
-            scaler.scale(balanced_loss(model, stages) / len(batches)).backward()
-            losses.append(stages.losses)
+        losses, stages = accumulate_gradients(model, batches, scaler, amp)
         fill_gradients(trainable)
         average_gradients(trainable)
-        watch(at.step + 1, batches, losses, stages)
+        guard(at.step + 1, batches, losses, stages)
         scaler.step(optimizer)  # without fp16: optimizer.step()
         scaler.update()
         optimizer.clear_grad(set_to_zero=False)  # their memory is free for the next step
         images = sum(map(len, batches)) * world_size()
         at = at.after(time.perf_counter() - started, images, epoch, used)
-        done = budget.progress(at.step, at.seconds)
-        yield Step(at, done, rate, stages, _mean(losses), model, optimizer, scaler)
+        progress = budget.progress(at.step, at.seconds)
+        yield Step(at, progress, rate, stages, _mean(losses), model, optimizer, scaler)
 
 
-def _draw_from(seed: int | None, step: int) -> None:
+def accumulate_gradients(
+    model: MaskRCNN, batches: Sequence[Batch], scaler: paddle.amp.GradScaler, amp: str | None
+) -> tuple[list[dict[str, Tensor]], TrainingStages]:
+    """Run a step's batches forward and backward: their weights' gradients add up to the mean.
+
+    Args:
+        model, batches: what computes, and what it computes on.
+        scaler, amp: see `maskrcnn_edu.training.amp`.
+
+    Returns:
+        The losses of each batch (scalars), and the stages of the last.
+    """
+    losses = []
+    for batch in batches:
+        with autocast(amp):
+            stages = model(batch)
+        scaler.scale(balanced_loss(model, stages) / len(batches)).backward()
+        losses.append(stages.losses)
+    return losses, stages
+
+
+def _agreed_progress(budget: Budget, at: TrainingProgress, stop: Callable[[], bool]) -> float:
+    """The share of the training that is done, infinite after a stop: process 0's.
+
+    Clocks differ, and all processes must stop at the same step.
+    """
+    return broadcast_from_rank0(math.inf if stop() else budget.progress(at.step, at.seconds))
+
+
+def _seed_step(seed: int | None, step: int) -> None:
     """Make the random numbers that follow this step's and this process's own."""
     if seed is not None:
         paddle.seed(step_seed(seed, step, rank()))
 
 
 def _endless(
-    loader: BatchLoader, count: int, at: Position
+    loader: BatchLoader, count: int, at: TrainingProgress
 ) -> Iterator[tuple[list[Batch], int, int]]:
     """``count`` batches at a time, epoch after epoch, from a position on.
 
@@ -179,7 +205,7 @@ def _endless(
         skip = 0
 
 
-def _mean(losses: Sequence[dict[str, paddle.Tensor]]) -> dict[str, paddle.Tensor]:
+def _mean(losses: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Each term's mean over the batches of a step (on the device, nobody waits)."""
     if len(losses) == 1:
         return losses[0]

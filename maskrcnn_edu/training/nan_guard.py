@@ -1,7 +1,7 @@
-"""When the numbers of a training step are no numbers: which, where, and the evidence.
+"""When a loss or a gradient is NaN or infinite: stop, name it, and dump the batch.
 
 A NaN spreads: one in the loss is one in every gradient, and after the step one in every
-weight. So a step is judged before its gradients move the weights.
+weight. So a step is checked before its gradients move the weights.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -19,8 +20,9 @@ from PIL import Image
 
 from maskrcnn_edu.structures import Batch, BitMask, GroundTruth, TrainingStages
 from maskrcnn_edu.system.files import atomic_write
+from maskrcnn_edu.training.record_arrays import to_arrays
 
-MOST_SKIPPED = 20
+MAX_SKIPPED_STEPS = 20
 """Steps in a row that the fp16 loss scaling may skip: from 2**16 it is below 1 after 17."""
 
 
@@ -47,18 +49,18 @@ class NotFiniteError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """A step that has been computed, and the number that will say whether it went well."""
+class _Pending:
+    """A step that has been computed, and the number that will show whether it is finite."""
 
     step: int
     batches: Sequence[Batch]
     losses: Sequence[dict[str, Tensor]]
     stages: TrainingStages
-    pulse: Tensor
+    finite_probe: Tensor
 
 
-class Watch:
-    """Looks at the losses and gradients of every step, without making the device wait.
+class NanGuard:
+    """Checks the losses and gradients of every step, without making the device wait.
 
     All of them are summed up into one number, which is not finite if one of them is not.
     On the CPU it is read at once, and the weights stay good. On a GPU reading it would
@@ -67,7 +69,7 @@ class Watch:
 
     Args:
         model: what is being trained.
-        tolerated: how many bad steps in a row are normal: 0, or `MOST_SKIPPED` with loss
+        tolerated: how many bad steps in a row are normal: 0, or `MAX_SKIPPED_STEPS` with loss
             scaling, which skips a step that overflows and then scales less.
     """
 
@@ -75,7 +77,7 @@ class Watch:
         self.model = model
         self.tolerated = tolerated
         self.bad_in_a_row = 0
-        self._waiting: _Judged | None = None
+        self._pending: _Pending | None = None
 
     def __call__(
         self,
@@ -84,7 +86,7 @@ class Watch:
         losses: Sequence[dict[str, Tensor]],
         stages: TrainingStages,
     ) -> None:
-        """Judge a step whose gradients are there; call it before they move the weights.
+        """Check a step whose gradients are there; call it before they move the weights.
 
         Args:
             step: its number, from 1.
@@ -96,33 +98,33 @@ class Watch:
             NotFiniteError: this step, or on a GPU the one before, is not finite.
         """
         self.finish()
-        pulse = _pulse(self.model, losses)
-        self._waiting = _Judged(step, batches, losses, stages, _to_host(pulse))
-        if pulse.place.is_cpu_place():
+        probe = finite_probe(self.model, losses)
+        self._pending = _Pending(step, batches, losses, stages, copy_to_pinned(probe))
+        if probe.place.is_cpu_place():
             self.finish()
 
     def finish(self) -> None:
         """Read the number that is still on its way; before weights are saved, for instance."""
-        judged, self._waiting = self._waiting, None
-        if judged is None:
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
-        if math.isfinite(float(judged.pulse)):
+        if math.isfinite(float(pending.finite_probe)):
             self.bad_in_a_row = 0
             return
         self.bad_in_a_row += 1
         if self.bad_in_a_row > self.tolerated:
-            raise NotFiniteError(judged.step, *self._culprit(judged), self.model)
+            raise NotFiniteError(pending.step, *self._culprit(pending), self.model)
 
-    def _culprit(self, judged: _Judged) -> tuple[dict[str, Tensor], TrainingStages]:
+    def _culprit(self, pending: _Pending) -> tuple[dict[str, Tensor], TrainingStages]:
         """The first batch with a loss that is not finite; the last one if all losses are."""
-        for batch, losses in zip(judged.batches[:-1], judged.losses):
+        for batch, losses in zip(pending.batches[:-1], pending.losses):
             if not all(math.isfinite(float(v)) for v in losses.values()):
                 return losses, self.model(batch)  # only the last batch's stages were kept
-        return judged.losses[-1], judged.stages
+        return pending.losses[-1], pending.stages
 
 
 @paddle.no_grad()
-def _pulse(model: nn.Layer, losses: Sequence[dict[str, Tensor]]) -> Tensor:
+def finite_probe(model: nn.Layer, losses: Sequence[dict[str, Tensor]]) -> Tensor:
     """The sum of all losses and gradients, a scalar: not finite if one of them is not.
 
     (Or if they are so large that their sum is beyond 1e38: such a step is lost as well.)
@@ -133,19 +135,19 @@ def _pulse(model: nn.Layer, losses: Sequence[dict[str, Tensor]]) -> Tensor:
     return paddle.stack(parts).sum()
 
 
-def _to_host(number: Tensor) -> Tensor:
-    """The number in host memory; on a GPU it is on its way there, and nobody waits."""
+def copy_to_pinned(number: Tensor) -> Tensor:
+    """A scalar in host memory; on a GPU it is on its way there, and nobody waits."""
     if number.place.is_cpu_place():
         return number
     return number._copy_to(paddle.CUDAPinnedPlace(), False)
 
 
-# ---------------------------------------------------------------- the evidence
+# ---------------------------------------------------------------- the dump
 
 
 @dataclass(frozen=True)
 class Range:
-    """What a tensor's numbers are like.
+    """The range of a tensor's numbers.
 
     Attributes:
         name: which tensor.
@@ -178,12 +180,12 @@ def ranges(stages: TrainingStages) -> list[Range]:
 
 def _tensors(stages: TrainingStages) -> dict[str, Tensor]:
     """The intermediates of a step, by name."""
-    found = {"image": stages.batch.image}
-    found |= {f"features {i}": f for i, f in enumerate(stages.features)}
-    found |= {"rpn scores": stages.rpn.scores, "rpn deltas": stages.rpn.deltas}
+    tensors = {"image": stages.batch.image}
+    tensors |= {f"features {i}": f for i, f in enumerate(stages.features)}
+    tensors |= {"rpn scores": stages.rpn.scores, "rpn deltas": stages.rpn.deltas}
     for i, (proposals, samples) in enumerate(zip(stages.proposals, stages.samples)):
-        found |= {f"proposals {i}": proposals.boxes, f"samples {i}": samples.boxes}
-    return found | {
+        tensors |= {f"proposals {i}": proposals.boxes, f"samples {i}": samples.boxes}
+    return tensors | {
         "bbox scores": stages.bbox.scores,
         "bbox deltas": stages.bbox.deltas,
         "mask logits": stages.mask_logits,
@@ -203,12 +205,15 @@ def _all_finite(tensor: Tensor) -> bool:
     return bool(np.isfinite(tensor.numpy()).all())
 
 
-def report(problem: NotFiniteError, folder: Path) -> str:
-    """Write the evidence, and say everything in words.
+def dump(problem: NotFiniteError, folder: Path) -> str:
+    """Leave the batch on disk, in files that can run nothing, and say everything in words.
+
+    ``IMAGE_ID.png`` each image as the network saw it, its brightness stretched;
+    ``batch.json`` ids, objects, losses, ranges; ``arrays.npz`` all arrays; ``report.txt``.
 
     Args:
         problem: what happened.
-        folder: receives what `write_evidence` writes.
+        folder: receives the files; made, if needed.
 
     Returns:
         The message: step, images, terms, ranges, weights, and what to do.
@@ -216,9 +221,15 @@ def report(problem: NotFiniteError, folder: Path) -> str:
     weights, gradients = not_finite(problem.model)
     lines = [str(problem), *(f"  {r}" for r in ranges(problem.stages))]
     for what, names in (("weights", weights), ("gradients", gradients)):
-        shown = ": " + ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") if names else ""
-        lines.append(f"  {what} that are not finite: {len(names)}{shown}")
-    write_evidence(folder, problem.stages, "\n".join(lines), weights, gradients)
+        first = ": " + ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") if names else ""
+        lines.append(f"  {what} that are not finite: {len(names)}{first}")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_images(folder, problem.stages.batch)
+    facts, arrays = _facts(problem.stages, weights, gradients), _arrays(problem.stages)
+    atomic_write(folder / "batch.json", lambda p: p.write_text(json.dumps(facts, indent=1)))
+    atomic_write(folder / "arrays.npz", lambda p: _write_arrays(p, arrays))
+    text = "\n".join(lines) + "\n"
+    atomic_write(folder / "report.txt", lambda p: p.write_text(text, encoding="utf-8"))
     lines.append(
         f"The batch is in {folder}: look at its images and objects. Lower "
         "LearningRate.base_lr, or look for broken annotations with `maskrcnn-edu data check`"
@@ -226,42 +237,35 @@ def report(problem: NotFiniteError, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def write_evidence(
-    folder: Path,
-    stages: TrainingStages,
-    text: str,
-    weights: Sequence[str] = (),
-    gradients: Sequence[str] = (),
-) -> None:
-    """Leave a batch on disk, in files that can run nothing.
-
-    ``IMAGE_ID.png`` each image as the network saw it, its brightness stretched;
-    ``batch.json`` ids, objects, losses, ranges; ``arrays.npz`` all arrays; ``report.txt``.
-
-    Args:
-        folder: made, if needed.
-        stages: what was computed of the batch.
-        text: of ``report.txt``.
-        weights, gradients: names of those that are not finite.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    batch = stages.batch
+def _write_images(folder: Path, batch: Batch) -> None:
     for image, shape, number in zip(batch.image.numpy(), batch.im_shape.numpy(), batch.image_id):
         h, w = shape.astype(int)
         Image.fromarray(_visible(image[:, :h, :w])).save(folder / f"{number}.png")
-    facts = {
-        "image_id": list(batch.image_id),
+
+
+def _facts(
+    stages: TrainingStages, weights: Sequence[str], gradients: Sequence[str]
+) -> dict[str, Any]:
+    """The content of ``batch.json``."""
+    return {
+        "image_id": list(stages.batch.image_id),
         "losses": {k: str(float(v)) for k, v in stages.losses.items()},
         "ranges": [str(r) for r in ranges(stages)],
         "weights_not_finite": list(weights),
         "gradients_not_finite": list(gradients),
-        "objects": [_objects(gt) for gt in batch.gt],
+        "objects": [_objects(gt) for gt in stages.batch.gt],
     }
-    arrays = {name.replace(" ", "_"): t.numpy() for name, t in _tensors(stages).items()}
-    arrays |= _ground_truth(batch)
-    atomic_write(folder / "batch.json", lambda p: p.write_text(json.dumps(facts, indent=1)))
-    atomic_write(folder / "arrays.npz", lambda p: _write_arrays(p, arrays))
-    atomic_write(folder / "report.txt", lambda p: p.write_text(text + "\n", encoding="utf-8"))
+
+
+def _arrays(stages: TrainingStages) -> dict[str, np.ndarray]:
+    """The content of ``arrays.npz``: batch, ground truth and intermediates."""
+    arrays = to_arrays(stages.batch)
+    arrays |= {name.replace(" ", "_"): t.numpy() for name, t in _tensors(stages).items()}
+    for i, gt in enumerate(stages.batch.gt):
+        arrays |= to_arrays(gt, f"gt_{{}}_{i}")
+        masks = {j: segm for j, segm in enumerate(gt.segms) if isinstance(segm, BitMask)}
+        arrays |= {f"gt_mask_{i}_{j}": mask.pixels for j, mask in masks.items()}
+    return arrays
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -274,17 +278,6 @@ def _visible(image: np.ndarray) -> np.ndarray:
     good = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(good.min()), float(good.max())
     return (255 * (good - low) / max(high - low, 1e-6)).astype(np.uint8).transpose(1, 2, 0)
-
-
-def _ground_truth(batch: Batch) -> dict[str, np.ndarray]:
-    arrays = {"im_shape": batch.im_shape.numpy(), "scale_factor": batch.scale_factor.numpy()}
-    for i, gt in enumerate(batch.gt):
-        arrays |= {f"gt_boxes_{i}": gt.boxes.numpy(), f"gt_labels_{i}": gt.labels.numpy()}
-        arrays[f"gt_is_crowd_{i}"] = gt.is_crowd.numpy()
-        for j, segm in enumerate(gt.segms):
-            if isinstance(segm, BitMask):
-                arrays[f"gt_mask_{i}_{j}"] = segm.pixels
-    return arrays
 
 
 def _objects(gt: GroundTruth) -> list[dict]:

@@ -1,4 +1,4 @@
-"""A run's journal: what was measured, and the checkpoints to go on from."""
+"""A run's folder: what was measured, and the checkpoints to go on from."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from maskrcnn_edu.system.processes import broadcast_from_rank0, rank, world_size
 from maskrcnn_edu.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
-    Position,
-    Schedule,
-    capture,
-    differences,
+    CheckpointInterval,
+    TrainingProgress,
+    diff_settings,
+    snapshot,
 )
+from maskrcnn_edu.training.loop import Step
 
 
 @dataclass
@@ -44,19 +44,19 @@ class History:
 
     @classmethod
     def resume(cls, path: Path, length: int) -> History:
-        """What a file says up to a length in bytes; what was written later is cut off.
+        """The lines of a file up to a length in bytes; what was written later is cut off.
 
         Raises:
             ValueError: the file is shorter than that.
         """
-        there = path.stat().st_size if path.is_file() else 0
-        if there < length:
+        size = path.stat().st_size if path.is_file() else 0
+        if size < length:
             raise ValueError(
-                f"{path} has {there} bytes, but {length} when the checkpoint was written. Put it "
+                f"{path} has {size} bytes, but {length} when the checkpoint was written. Put it "
                 f"back, or delete the checkpoints to begin anew"
             )
         history = cls(path)
-        if there == 0:
+        if size == 0:
             return history
         os.truncate(path, length)
         for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
@@ -73,53 +73,57 @@ class History:
 
 
 @dataclass(frozen=True)
-class Saving:
+class CheckpointPolicy:
     """How a training is saved on the way.
 
     Attributes:
-        schedule: when a checkpoint is written, apart from the end and interruptions.
+        interval: when a checkpoint is written, apart from the end and interruptions.
         keep: how many checkpoints stay.
         resume: go on from the newest one, if there is one.
     """
 
-    schedule: Schedule = field(default_factory=lambda: Schedule(minutes=2))
+    interval: CheckpointInterval = field(default_factory=lambda: CheckpointInterval(minutes=2))
     keep: int = 3
     resume: bool = False
 
 
 class Interrupted(Exception):
-    """A training was asked to stop, and did; the message says what was saved."""
+    """A training was asked to stop, and did; the message names what was saved."""
 
 
-class Run:
+class RunFolder:
     """The files of one training: its metrics, its checkpoints, and that they fit together.
 
     Args:
         out_dir: receives ``metrics.jsonl`` and ``checkpoints``; made, if needed.
-        recipe: what must be the same when the run goes on (a word -> its value).
-        saving: when to save, and whether to go on.
-        say: called with what the user should know.
+        run_settings: what must be the same when the run goes on (a word -> its value).
+        policy: when to save, and whether to go on.
+        log: called with what the user should know.
     """
 
     def __init__(
-        self, out_dir: Path, recipe: dict[str, str], saving: Saving, say: Callable[[str], None]
+        self,
+        out_dir: Path,
+        run_settings: dict[str, str],
+        policy: CheckpointPolicy,
+        log: Callable[[str], None],
     ):
         out_dir.mkdir(parents=True, exist_ok=True)
         self.out_dir = out_dir
-        self.recipe = recipe
-        self.saving = saving
-        self.say = say
-        self.folder = CheckpointFolder(out_dir / "checkpoints", saving.keep)
+        self.run_settings = run_settings
+        self.policy = policy
+        self.log = log
+        self.checkpoints = CheckpointFolder(out_dir / "checkpoints", policy.keep)
         self.history = History()
         self.finished = False
-        self._saved = Position()
+        self._saved = TrainingProgress()
 
     @property
-    def evidence(self) -> Path:
+    def dump_folder(self) -> Path:
         """Where a batch goes whose losses are not finite; every process has its own."""
         return self.out_dir / ("bad_batch" if world_size() == 1 else f"bad_batch_{rank()}")
 
-    def begin(self) -> Checkpoint | None:
+    def open(self) -> Checkpoint | None:
         """The checkpoint to go on from, the same in every process; None for a new run.
 
         Raises:
@@ -128,71 +132,73 @@ class Run:
         """
         start = None
         if rank() == 0:
-            start = self._go_on() if self.saving.resume else None
+            start = self._resume() if self.policy.resume else None
             if start is None:
-                self._begin_anew()
+                self._start_new()
         step = broadcast_from_rank0(-1.0 if start is None else float(start.position.step))
         if rank() > 0 and step >= 0:  # all processes see one folder
-            start = self.folder.load(int(step))
+            start = self.checkpoints.load(int(step))
         if start is not None:
             self.finished, self._saved = start.finished, start.position
         return start
 
-    def _go_on(self) -> Checkpoint | None:
-        start, problems = self.folder.newest()
+    def _resume(self) -> Checkpoint | None:
+        start, problems = self.checkpoints.newest()
         for problem in problems:
-            self.say(f"{problem}. The one before it is used")
+            self.log(f"{problem}. The one before it is used")
         if start is None:
-            self.say(f"there is no checkpoint in {self.folder.path}: starting from the beginning")
+            path = self.checkpoints.path
+            self.log(f"there is no checkpoint in {path}: starting from the beginning")
             return None
-        wrong = differences(start.recipe, self.recipe)
-        if wrong:
+        different = diff_settings(start.run_settings, self.run_settings)
+        if different:
             raise ValueError(
                 f"{self.out_dir} holds another run; --resume wants the same options. Different:\n  "
-                + "\n  ".join(wrong)
+                + "\n  ".join(different)
                 + "\nGive the same options, or begin anew in another folder (--out)"
             )
         self.history = History.resume(self.out_dir / "metrics.jsonl", start.metrics_bytes)
         done = ", where it was finished" if start.finished else ""
-        self.say(f"going on after step {start.position.step}{done}")
+        self.log(f"going on after step {start.position.step}{done}")
         return start
 
-    def _begin_anew(self) -> None:
-        old, _ = self.folder.newest()
+    def _start_new(self) -> None:
+        old, _ = self.checkpoints.newest()
         if old is not None and not old.finished:
             raise ValueError(
                 f"{self.out_dir} holds an unfinished run ({old.position.step} steps done): go on "
-                f"with --resume, or delete {self.folder.path} to begin anew"
+                f"with --resume, or delete {self.checkpoints.path} to begin anew"
             )
-        for file in self.folder.files():
+        for file in self.checkpoints.files():
             file.unlink()
         self.history = History(self.out_dir / "metrics.jsonl")
         self.history.path.unlink(missing_ok=True)
 
-    def is_due(self, step: Any) -> bool:
-        """Whether a checkpoint should be written after this `maskrcnn_edu.training.loop.Step`."""
-        return self.saving.schedule.is_due(self._saved, step.position)
+    def is_due(self, step: Step) -> bool:
+        """Whether a checkpoint should be written after this step."""
+        return self.policy.interval.is_due(self._saved, step.position)
 
-    def save(self, step: Any) -> None:
-        """Write a checkpoint of this `maskrcnn_edu.training.loop.Step`.
+    def save(self, step: Step) -> None:
+        """Write a checkpoint after this step.
 
         Raises:
             ValueError: a weight is not finite.
             OSError: it cannot be written.
         """
-        checkpoint = capture(
+        checkpoint = snapshot(
             step.model, step.optimizer, step.scaler, step.position,
-            recipe=self.recipe, metrics_bytes=self.history.flush(), finished=step.progress >= 1.0,
+            run_settings=self.run_settings, metrics_bytes=self.history.flush(),
+            finished=step.progress >= 1.0,
         )  # fmt: skip
-        self.folder.save(checkpoint)
+        self.checkpoints.save(checkpoint)
         self._saved = step.position
 
-    def end(self, step: Any) -> None:
-        """After the last `Step` of training, whether the budget is used up or not."""
-        self.finished = step.progress >= 1.0
-        wanted = self.saving.schedule.is_on or not self.finished
-        if wanted and self._saved != step.position:
-            self.save(step)
+    def close(self, last: Step) -> None:
+        """After the last step of training, whether the budget is used up or not."""
+        self.finished = last.progress >= 1.0
+        wanted = self.policy.interval.is_on or not self.finished
+        if wanted and self._saved != last.position:
+            self.save(last)
 
     def check_finished(self) -> None:
         """Raises Interrupted if the budget is not used up."""
@@ -200,4 +206,5 @@ class Run:
             return
         if self._saved.step == 0:
             raise Interrupted("stopped before the first step, so there is nothing to save")
-        raise Interrupted(f"stopped after step {self._saved.step}, saved in {self.folder.path}")
+        path = self.checkpoints.path
+        raise Interrupted(f"stopped after step {self._saved.step}, saved in {path}")

@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.config.build import build, build_model
+from maskrcnn_edu.config.build import build, build_model, build_optimizer
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader

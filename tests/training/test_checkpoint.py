@@ -27,17 +27,17 @@ from maskrcnn_edu.system.interrupt import GracefulStop
 from maskrcnn_edu.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
-    Position,
-    Schedule,
-    capture,
+    CheckpointInterval,
+    TrainingProgress,
     check_finite,
-    differences,
+    diff_settings,
     fingerprint,
+    snapshot,
     step_seed,
 )
 from maskrcnn_edu.training.loop import Budget
-from maskrcnn_edu.training.run import train
-from maskrcnn_edu.training.run_folder import History, Interrupted, Saving
+from maskrcnn_edu.training.run import TrainingOptions, train
+from maskrcnn_edu.training.run_folder import CheckpointPolicy, History, Interrupted
 
 KILL = Path(__file__).parents[2] / "tools" / "kill.py"
 spec = importlib.util.spec_from_file_location("kill", KILL)
@@ -54,7 +54,7 @@ SMALL = (
     "TrainReader.batch_size=2",
 )
 MOMENTUM = ("OptimizerBuilder.optimizer={type: Momentum, momentum: 0.9}",)
-EVERY_STEP = Schedule(steps=1)
+EVERY_STEP = CheckpointInterval(steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +68,19 @@ def dataset(folder, split):
     return CocoDataset(folder / f"annotations/instances_{split}.json", folder / split)
 
 
-def run(folder, out, steps=8, until=None, resume=False, overrides=(), schedule=EVERY_STEP, **more):
+def run(
+    folder, out, steps=8, until=None, resume=False, overrides=(), interval=EVERY_STEP,
+    on_message=print, **options,
+):  # fmt: skip
     """Train; ``until`` asks to stop after that step. The losses of the steps it made."""
     seen, data = {}, (dataset(folder, "train"), dataset(folder, "val"))
     config = load_config("shapes_fpn", [*SMALL, *overrides])
-    more.setdefault("saving", Saving(schedule, resume=resume))
+    options.setdefault("checkpoints", CheckpointPolicy(interval, resume=resume))
+    options.setdefault("budget", Budget(steps=steps))
     train(
-        config, *data, out, Budget(steps=steps),
+        config, *data, out, TrainingOptions(**options), on_message=on_message,
         on_step=lambda step: seen.update({step.step: step.losses()}),
-        stop=lambda: until is not None and max(seen, default=0) >= until, **more,
+        stop=lambda: until is not None and max(seen, default=0) >= until,
     )  # fmt: skip
     return seen
 
@@ -97,7 +101,7 @@ def test_an_interrupted_run_is_the_run_that_was_not(shapes, tmp_path, more):
     assert list(calm) == list(range(1, 9))
     paddle.seed(77)  # what was drawn before must not matter
     interrupted(shapes, tmp_path / "out", 2, **more)
-    interrupted(shapes, tmp_path / "out", 7, resume=True, **more)  # after both looks
+    interrupted(shapes, tmp_path / "out", 7, resume=True, **more)  # after both evaluations
     rest = run(shapes, tmp_path / "out", resume=True, **more)
     assert rest == {8: calm[8]}
     assert outcome(tmp_path / "out") == outcome(tmp_path / "calm")
@@ -106,15 +110,15 @@ def test_an_interrupted_run_is_the_run_that_was_not(shapes, tmp_path, more):
 
 
 def test_one_forgotten_number_would_be_noticed(shapes, tmp_path):
-    """That the comparison above can fail: the optimizer's memory set to zero."""
+    """That the comparison above can fail: one of the optimizer's tensors set to zero."""
     run(shapes, tmp_path / "calm")
     interrupted(shapes, tmp_path / "out", 4)
     folder = CheckpointFolder(tmp_path / "out/checkpoints")
-    found, _ = folder.newest()
-    moments = [k for k in found.arrays if k.startswith("optimizer.moment1.")]
+    newest, _ = folder.newest()
+    moments = [k for k in newest.arrays if k.startswith("optimizer.moment1.")]
     assert len(moments) > 50
-    found.arrays[moments[0]][...] = 0
-    folder.save(found)
+    newest.arrays[moments[0]][...] = 0
+    folder.save(newest)
     run(shapes, tmp_path / "out", resume=True)
     assert outcome(tmp_path / "out") != outcome(tmp_path / "calm")
 
@@ -130,14 +134,14 @@ def test_lines_written_after_the_checkpoint_are_cut_off(shapes, tmp_path):
 
 def test_the_checkpoint_knows_the_models_names_and_the_seconds(shapes, tmp_path):
     interrupted(shapes, tmp_path, 4)
-    found, _ = CheckpointFolder(tmp_path / "checkpoints").newest()
-    assert found.position.step == 4 and found.position.images == 8
-    assert (found.position.epoch, found.position.batches) == (1, 1)
-    assert found.position.seconds > 0 and not found.finished
-    assert "weight.backbone.conv1.conv1.conv.weight" in found.arrays or any(
-        k.startswith("weight.backbone.") for k in found.arrays
+    newest, _ = CheckpointFolder(tmp_path / "checkpoints").newest()
+    assert newest.position.step == 4 and newest.position.images == 8
+    assert (newest.position.epoch, newest.position.batches) == (1, 1)
+    assert newest.position.seconds > 0 and not newest.finished
+    assert "weight.backbone.conv1.conv1.conv.weight" in newest.arrays or any(
+        k.startswith("weight.backbone.") for k in newest.arrays
     )
-    slots = {k.split(".")[1] for k in found.arrays if k.startswith("optimizer.")}
+    slots = {k.split(".")[1] for k in newest.arrays if k.startswith("optimizer.")}
     assert slots == {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"}
 
 
@@ -153,11 +157,11 @@ def test_the_state_of_the_loss_scaling_comes_back(build_tiny, tiny_text):
     optimizer = paddle.optimizer.Momentum(0.1, parameters=model.parameters())
     given = {"scale": np.array([1024.0], np.float32), "incr_count": 7}
     scaler = SimpleNamespace(state_dict=lambda: given)
-    checkpoint = capture(model, optimizer, scaler, Position(step=3))
+    checkpoint = snapshot(model, optimizer, scaler, TrainingProgress(step=3))
     assert checkpoint.scaler == {"scale": [1024.0], "incr_count": 7}
     loaded = []
     position = checkpoint.restore(model, optimizer, SimpleNamespace(load_state_dict=loaded.append))
-    assert position == Position(step=3)
+    assert position == TrainingProgress(step=3)
     assert loaded[0]["incr_count"] == 7
     assert loaded[0]["scale"].dtype == np.float32 and loaded[0]["scale"].tolist() == [1024.0]
 
@@ -166,10 +170,10 @@ def test_the_state_of_the_loss_scaling_comes_back(build_tiny, tiny_text):
 
 
 def test_an_empty_folder_starts_from_the_beginning_and_says_so(shapes, tmp_path):
-    said = []
-    seen = run(shapes, tmp_path, steps=2, resume=True, on_message=said.append)
+    messages = []
+    seen = run(shapes, tmp_path, steps=2, resume=True, on_message=messages.append)
     assert list(seen) == [1, 2]
-    assert said == [
+    assert messages == [
         f"there is no checkpoint in {tmp_path / 'checkpoints'}: starting from the beginning"
     ]
 
@@ -186,9 +190,9 @@ def test_an_unfinished_run_is_not_overwritten_a_finished_one_is(shapes, tmp_path
 
 def test_a_finished_run_has_nothing_left_to_do(shapes, tmp_path):
     run(shapes, tmp_path)
-    before, said = outcome(tmp_path), []
-    assert run(shapes, tmp_path, resume=True, on_message=said.append) == {}
-    assert said == ["going on after step 8, where it was finished"]
+    before, messages = outcome(tmp_path), []
+    assert run(shapes, tmp_path, resume=True, on_message=messages.append) == {}
+    assert messages == ["going on after step 8, where it was finished"]
     assert outcome(tmp_path) == before
 
 
@@ -234,8 +238,8 @@ def test_a_shortened_metrics_file_is_an_error(tmp_path):
 
 
 def test_differences_by_hand():
-    assert differences({"a": "1", "b": "x\ny"}, {"a": "1", "b": "x\ny"}) == []
-    assert differences({"a": "1", "b": "x\ny"}, {"a": "2", "b": "x\nz"}) == [
+    assert diff_settings({"a": "1", "b": "x\ny"}, {"a": "1", "b": "x\ny"}) == []
+    assert diff_settings({"a": "1", "b": "x\ny"}, {"a": "2", "b": "x\nz"}) == [
         "a: 2 instead of 1",
         "b: z instead of y",
     ]
@@ -251,7 +255,7 @@ def test_the_fingerprint_is_of_the_content(tmp_path):
 
 def small_checkpoint(step, **more):
     arrays = {"weight.a": np.arange(3000, dtype=np.float32) + step}
-    return Checkpoint(Position(step=step), arrays, {"seed": "0"}, **more)
+    return Checkpoint(TrainingProgress(step=step), arrays, {"seed": "0"}, **more)
 
 
 def test_the_last_three_are_kept(tmp_path):
@@ -259,9 +263,9 @@ def test_the_last_three_are_kept(tmp_path):
     for step in (1, 2, 9, 10, 200):
         folder.save(small_checkpoint(step))
     assert [f.name[5:14] for f in folder.files()] == ["000000009", "000000010", "000000200"]
-    found, problems = folder.newest()
-    assert found.position == Position(step=200) and not problems
-    assert (found.arrays["weight.a"] == small_checkpoint(200).arrays["weight.a"]).all()
+    newest, problems = folder.newest()
+    assert newest.position == TrainingProgress(step=200) and not problems
+    assert (newest.arrays["weight.a"] == small_checkpoint(200).arrays["weight.a"]).all()
     with pytest.raises(ValueError, match="at least 1 checkpoint"):
         CheckpointFolder(tmp_path, keep=0)
 
@@ -287,8 +291,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, how):
         folder.save(small_checkpoint(step))
     (tmp_path / "step-000000004.safetensors.part").write_bytes(b"half")
     damage(folder.file(3), how)
-    found, (problem,) = folder.newest()
-    assert found.position.step == 2
+    newest, (problem,) = folder.newest()
+    assert newest.position.step == 2
     assert str(folder.file(3)) in problem and "no whole checkpoint" in problem
     assert [p.name for p in sorted(tmp_path.iterdir())] == [
         folder.file(1).name,
@@ -300,11 +304,13 @@ def test_a_run_goes_on_from_the_one_before_a_truncated_one(shapes, tmp_path):
     run(shapes, tmp_path / "calm")
     interrupted(shapes, tmp_path / "out", 5)
     damage(CheckpointFolder(tmp_path / "out/checkpoints").file(5), "truncated")
-    said = []
-    seen = run(shapes, tmp_path / "out", resume=True, on_message=said.append)
+    messages = []
+    seen = run(shapes, tmp_path / "out", resume=True, on_message=messages.append)
     assert list(seen) == [5, 6, 7, 8]
-    assert "is no whole checkpoint" in said[0] and said[0].endswith("The one before it is used")
-    assert said[1] == "going on after step 4"
+    assert "is no whole checkpoint" in messages[0] and messages[0].endswith(
+        "The one before it is used"
+    )
+    assert messages[1] == "going on after step 4"
     assert outcome(tmp_path / "out") == outcome(tmp_path / "calm")
 
 
@@ -348,7 +354,7 @@ def test_a_disk_that_fills_up_while_training(shapes, tmp_path):
     assert list(run(shapes, tmp_path, resume=True)) == [4, 5, 6, 7, 8]
 
 
-def test_write_safely_keeps_what_was_there(tmp_path):
+def test_atomic_write_keeps_what_was_there(tmp_path):
     (tmp_path / "a").write_text("old")
 
     def fail(path):
@@ -369,27 +375,54 @@ def test_numbers_that_are_none_are_not_saved():
 # ---- when ------------------------------------------------------------------------
 
 
-def test_schedules():
-    assert Schedule.parse("200") == Schedule(steps=200)
-    assert Schedule.parse("2m") == Schedule(minutes=2)
-    assert Schedule.parse("0.5m") == Schedule(minutes=0.5)
-    assert Schedule.parse("0") == Schedule.parse("0m") == Schedule()
-    for wrong in ("", "m", "-1", "2.5", "2h", "nan", "1e3"):
-        with pytest.raises(ValueError, match=r"neither steps \(200\)"):
-            Schedule.parse(wrong)
-    with pytest.raises(ValueError, match="every so many steps or minutes"):
-        Schedule(steps=1, minutes=1)
-    assert Schedule(steps=5).is_due(Position(step=2), Position(step=7))
-    assert not Schedule(steps=5).is_due(Position(step=2), Position(step=6))
-    assert Schedule(minutes=1).is_due(Position(seconds=5), Position(seconds=65))
-    assert not Schedule(minutes=1).is_due(Position(seconds=5), Position(seconds=64))
-    assert not Schedule().is_due(Position(), Position(step=10**6, seconds=1e9))
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        ("200", CheckpointInterval(steps=200)),
+        (" 1 ", CheckpointInterval(steps=1)),
+        ("2m", CheckpointInterval(minutes=2)),
+        ("0.5m", CheckpointInterval(minutes=0.5)),
+        ("0", CheckpointInterval()),
+        ("0m", CheckpointInterval()),
+        ("0.0m", CheckpointInterval()),
+    ],
+)
+def test_an_interval_is_steps_minutes_or_none(text, interval):
+    assert CheckpointInterval.parse(text) == interval
+    assert interval.is_on == (text.strip() not in ("0", "0m", "0.0m"))
 
 
-def test_without_a_schedule_only_a_stop_saves(shapes, tmp_path):
-    run(shapes, tmp_path / "a", steps=2, schedule=Schedule())
+@pytest.mark.parametrize("text", ["", "m", "-1", "2.5", "2h", "nan", "1e3", "2 m", "m2", "2mm"])
+def test_text_that_is_no_interval_is_quoted(text):
+    words = f"{text!r} is neither steps (200), nor minutes (2m), nor 0 for none"
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        CheckpointInterval.parse(text)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 1, "minutes": 1}, {"steps": 0}, {"minutes": -0.5}])
+def test_an_interval_is_one_positive_number(wrong):
+    with pytest.raises(ValueError, match="every so many steps or minutes, got CheckpointInterval"):
+        CheckpointInterval(**wrong)
+
+
+def test_when_a_checkpoint_is_due():
+    every_5, every_minute = CheckpointInterval(steps=5), CheckpointInterval(minutes=1)
+    saved = TrainingProgress(step=2, seconds=5.0)
+    for progress, by_steps, by_minutes in (
+        (TrainingProgress(step=6, seconds=64.99), False, False),
+        (TrainingProgress(step=7, seconds=64.99), True, False),
+        (TrainingProgress(step=6, seconds=65.0), False, True),
+        (TrainingProgress(step=70, seconds=650.0), True, True),
+    ):
+        assert every_5.is_due(saved, progress) is by_steps
+        assert every_minute.is_due(saved, progress) is by_minutes
+        assert CheckpointInterval().is_due(saved, progress) is False
+
+
+def test_without_an_interval_only_a_stop_saves(shapes, tmp_path):
+    run(shapes, tmp_path / "a", steps=2, interval=CheckpointInterval())
     assert not (tmp_path / "a/checkpoints").exists()
-    interrupted(shapes, tmp_path / "b", 2, schedule=Schedule())
+    interrupted(shapes, tmp_path / "b", 2, interval=CheckpointInterval())
     assert len(list((tmp_path / "b/checkpoints").iterdir())) == 1
 
 

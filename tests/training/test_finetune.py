@@ -13,8 +13,8 @@ from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.training.checkpoint import CheckpointInterval
 from maskrcnn_edu.training.loop import Budget
-from maskrcnn_edu.training.run import train
-from maskrcnn_edu.training.run_folder import Interrupted, CheckpointPolicy
+from maskrcnn_edu.training.run import TrainingOptions, train
+from maskrcnn_edu.training.run_folder import CheckpointPolicy, Interrupted
 from maskrcnn_edu.weights.arrays import read_arrays
 from maskrcnn_edu.weights.folder import ClassNames, save_model
 from maskrcnn_edu.weights.pretrained import load_pretrained, stored_classes
@@ -128,44 +128,46 @@ def shapes(tmp_path_factory):
     return folder
 
 
-def run(shapes, out, steps=3, overrides=SMALL, **options):
+def run(shapes, out, steps=3, overrides=SMALL, listeners=None, **options):
     data = (
         CocoDataset(shapes / f"annotations/instances_{split}.json", shapes / split)
         for split in ("train", "val")
     )
     config = load_config("shapes_fpn", overrides)
-    return train(config, *data, out, Budget(steps=steps), **options)[0]
+    options = TrainingOptions(Budget(steps=steps), **options)
+    return train(config, *data, out, options, **(listeners or {}))[0]
 
 
 def test_frozen_parts_come_out_of_training_bit_for_bit(shapes, tmp_path):
     run(shapes, tmp_path / "old")
-    said = []
+    messages = []
     run(
-        shapes, tmp_path / "new", pretrain=tmp_path / "old", on_message=said.append,
+        shapes, tmp_path / "new", pretrain=tmp_path / "old",
         frozen=["backbone", "neck", "rpn_head.rpn_feat"],
+        listeners={"on_message": messages.append},
     )  # fmt: skip
     old, new = read_arrays(tmp_path / "old"), read_arrays(tmp_path / "new")
     same = {name for name in old if np.array_equal(old[name], new[name])}
     assert same == {n for n in old if n.startswith(("backbone.", "neck.", "rpn_head.rpn_feat."))}
     assert any(name.endswith("_mean") for name in same)
-    assert f"frozen: {len(same)} of {len(old)} weights" in said
+    assert f"frozen: {len(same)} of {len(old)} weights" in messages
 
 
 def test_a_frozen_run_goes_on_frozen_or_not_at_all(shapes, tmp_path):
-    def train_for(seen, **options):
+    def train_for(seen, checkpoints, stop=lambda: False):
         return run(
-            shapes, tmp_path / "run", 6, frozen=["backbone"],
-            on_step=lambda step: seen.append(step.losses()), **options,
+            shapes, tmp_path / "run", 6, frozen=["backbone"], checkpoints=checkpoints,
+            listeners={"on_step": lambda step: seen.append(step.losses()), "stop": stop},
         )  # fmt: skip
 
-    saving, whole, first, second = CheckpointPolicy(CheckpointInterval(steps=2)), [], [], []
-    train_for(whole, saving=saving)
+    policy, whole, first, second = CheckpointPolicy(CheckpointInterval(steps=2)), [], [], []
+    train_for(whole, policy)
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(Interrupted):
-        train_for(first, saving=saving, stop=lambda: len(first) == 3)
+        train_for(first, policy, stop=lambda: len(first) == 3)
     with pytest.raises(ValueError, match="frozen"):
-        run(shapes, tmp_path / "run", 6, saving=replace(saving, resume=True))
-    train_for(second, saving=replace(saving, resume=True))
+        run(shapes, tmp_path / "run", 6, checkpoints=replace(policy, resume=True))
+    train_for(second, replace(policy, resume=True))
     assert first + second == whole and len(second) == 3
 
 
@@ -178,12 +180,12 @@ def test_training_keeps_classes_by_their_names(shapes, tmp_path):
     old = run(shapes, tmp_path / "old")
     text = (tmp_path / "old/classes.json").read_text()
     (tmp_path / "old/classes.json").write_text(text.replace("circle", "CIRCLE"))
-    reports = []
+    messages = []
     new = run(
         shapes, tmp_path / "new", 1, [*SMALL, "LearningRate.base_lr=1.0e-12"], seed=5,
-        pretrain=tmp_path / "old", on_pretrained=reports.append,
+        pretrain=tmp_path / "old", listeners={"on_message": messages.append},
     )  # fmt: skip
-    assert reports[0].classes == ["rectangle", "triangle", "star", "ring", "pair"]
+    assert "learned about them: rectangle, triangle, star, ring, pair" in messages[0]
     before, after = class_layers(old)["mask"], class_layers(new)["mask"]
     is_near = np.isclose(before, after, atol=1e-6).all(axis=1)
     assert is_near.tolist() == [True, False, True, True, True, True]
@@ -212,8 +214,8 @@ def first_line(out):
     [
         ([], 4, 0.003, None),
         (["--batch-size", 4], 4, 0.003, None),
-        (["--batch-size", 2], 2, 0.0015, "2 pictures per step instead of 4: base_lr 0.0015 inst"),
-        (["--batch-size", 2, "--accumulate", 4], 2, 0.006, "8 pictures per step instead of 4"),
+        (["--batch-size", 2], 2, 0.0015, "2 images per step instead of 4: base_lr 0.0015 inst"),
+        (["--batch-size", 2, "--accumulate", 4], 2, 0.006, "8 images per step instead of 4"),
         (["--batch-size", 2, "--accumulate", 2], 2, 0.003, None),
         (["--batch-size", 2, "--set", "LearningRate.base_lr=0.001"], 2, 0.001, "as you set it"),
     ],

@@ -9,16 +9,17 @@ import paddle
 import pytest
 from PIL import Image
 
+from maskrcnn_edu.config.build import build_optimizer
 from maskrcnn_edu.config.schema import load_config, parse_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.training import run as training
-from maskrcnn_edu.training.amp import check_amp, loss_scaler
-from maskrcnn_edu.training.checkpoint import CheckpointFolder, Schedule
+from maskrcnn_edu.training.amp import check_amp, grad_scaler
+from maskrcnn_edu.training.checkpoint import CheckpointFolder, CheckpointInterval
 from maskrcnn_edu.training.loop import Budget, train_steps
-from maskrcnn_edu.training.nan_guard import NotFiniteError, Range, Watch
-from maskrcnn_edu.training.run import train
-from maskrcnn_edu.training.run_folder import Saving
+from maskrcnn_edu.training.nan_guard import NanGuard, NotFiniteError, Range
+from maskrcnn_edu.training.run import TrainingOptions, train
+from maskrcnn_edu.training.run_folder import CheckpointPolicy
 from maskrcnn_edu.weights.arrays import load_weights
 from maskrcnn_edu.weights.folder import ClassNames, load_model, save_model
 from maskrcnn_edu.weights.pdparams import write_pdparams
@@ -37,10 +38,11 @@ def dataset(folder, split):
     return CocoDataset(folder / f"annotations/instances_{split}.json", folder / split)
 
 
-def run(shapes, out, steps, overrides=(), **options):
+def run(shapes, out, steps, overrides=(), on_step=lambda step: None, on_message=print, **options):
     config = load_config("shapes_fpn", overrides)
     data = dataset(shapes, "train"), dataset(shapes, "val")
-    return train(config, *data, out, Budget(steps=steps), **options)
+    options = TrainingOptions(Budget(steps=steps), **options)
+    return train(config, *data, out, options, on_step=on_step, on_message=on_message)
 
 
 def test_same_seed_same_losses_for_fifty_steps(shapes, tmp_path):
@@ -124,7 +126,7 @@ def test_a_budget_is_steps_or_minutes():
             Budget(**wrong)
 
 
-def test_label_co_tuning_learns_its_relation_from_the_boxes(shapes, tmp_path):
+def test_label_co_tuning_learns_its_relationship_from_the_boxes(shapes, tmp_path):
     overrides = [*SMALL, "use_cot=true", "BBoxHead.cot_classes=9"]
     model, history = run(shapes, tmp_path, 1, overrides)
     relationship = model.bbox_head.cot_relation
@@ -136,21 +138,22 @@ def test_label_co_tuning_learns_its_relation_from_the_boxes(shapes, tmp_path):
 def test_training_takes_what_fits_of_a_pretrained_file(shapes, tmp_path):
     first, _ = run(shapes, tmp_path / "a", 1, SMALL)
     write_pdparams(tmp_path / "w.pdparams", first.backbone.state_dict())
-    reports = []
+    messages = []
     run(
         shapes, tmp_path / "b", 1, SMALL, pretrain=tmp_path / "w.pdparams",
-        on_pretrained=reports.append,
+        on_message=messages.append,
     )  # fmt: skip
-    assert len(reports[0].used) == len(first.backbone.state_dict()) and reports[0].missing
+    count = len(first.backbone.state_dict())
+    assert f"{count} of {len(first.state_dict())} weights" in messages[0]
 
 
 # ---- losses that go wrong --------------------------------------------------------
 
 
 def break_at(step, what):
-    """A `watch` that breaks a number at one step, before the real one looks."""
+    """A guard that breaks a number at one step, before the real one checks it."""
 
-    class Breaking(Watch):
+    class Breaking(NanGuard):
         def __call__(self, number, batches, losses, stages):
             if number == step:
                 what(self.model, stages, losses)
@@ -175,10 +178,10 @@ def infinite_gradient(model, stages, losses):
         (infinite_gradient, r"step 4: a gradient is not finite \(loss \d.*\); images \["),
     ],
 )
-def test_a_bad_step_stops_and_leaves_evidence(shapes, tmp_path, monkeypatch, what, words):
-    monkeypatch.setattr(training, "Watch", break_at(4, what))
+def test_a_bad_step_stops_and_dumps_its_batch(shapes, tmp_path, monkeypatch, what, words):
+    monkeypatch.setattr(training, "NanGuard", break_at(4, what))
     with pytest.raises(ValueError, match=words) as problem:
-        run(shapes, tmp_path, 9, SMALL, saving=Saving(Schedule(steps=1)))
+        run(shapes, tmp_path, 9, SMALL, checkpoints=CheckpointPolicy(CheckpointInterval(steps=1)))
     text, folder = str(problem.value), tmp_path / "bad_batch"
     for name in (
         "features 0",
@@ -213,7 +216,7 @@ def test_of_several_batches_the_bad_one_is_named(tiny_fpn, make_batch):
     stages = tiny_fpn(good)
     losses = [{"loss_mask": paddle.to_tensor(float("nan"))}, stages.losses]
     with pytest.raises(NotFiniteError, match=r"step 5: the loss .*mask nan\); images \[77\]") as p:
-        Watch(tiny_fpn)(5, [bad, good], losses, stages)
+        NanGuard(tiny_fpn)(5, [bad, good], losses, stages)
     assert p.value.stages.batch is bad and p.value.stages.batch.image.shape[0] == 1
 
 
@@ -221,11 +224,11 @@ def test_loss_scaling_may_skip_steps_but_not_for_ever(tiny_fpn, make_batch):
     tiny_fpn.train()
     stages = tiny_fpn(make_batch())
     bad = {"loss_mask": paddle.to_tensor(float("inf"))}
-    watch = Watch(tiny_fpn, tolerated=2)
+    guard = NanGuard(tiny_fpn, tolerated=2)
     for losses in (bad, bad, stages.losses, bad, bad):
-        watch(1, [stages.batch], [losses], stages)
+        guard(1, [stages.batch], [losses], stages)
     with pytest.raises(NotFiniteError):
-        watch(1, [stages.batch], [bad], stages)
+        guard(1, [stages.batch], [bad], stages)
 
 
 def test_ranges_by_hand():
@@ -236,19 +239,18 @@ def test_ranges_by_hand():
 
 
 def test_weights_that_are_no_numbers_are_not_written(shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "Watch", lambda *_: SimpleNamespace(finish=lambda: None))
+    monkeypatch.setattr(training, "NanGuard", lambda *_: SimpleNamespace(finish=lambda: None))
     monkeypatch.setattr(training, "train_steps", broken_weights(training.train_steps))
     with pytest.raises(ValueError, match=r"arrays are not finite and are not saved: .*conv"):
-        run(shapes, tmp_path, 2, SMALL, saving=Saving(Schedule()))
+        run(shapes, tmp_path, 2, SMALL, checkpoints=CheckpointPolicy(CheckpointInterval()))
     assert not (tmp_path / "model.safetensors").exists()
 
 
 def broken_weights(steps):
     """A training loop that spoils one weight after the last step."""
 
-    def broken(model, *arguments):
-        loop = steps(model, *arguments[:-3], lambda *step: None, *arguments[-2:])
-        yield from loop
+    def broken(model, *arguments, **options):
+        yield from steps(model, *arguments, **{**options, "guard": lambda *step: None})
         first = model.parameters()[0]
         first.set_value(first.detach() * float("nan"))
 
@@ -268,7 +270,8 @@ def test_two_batches_are_one_of_twice_the_size(build_tiny, tiny_text, make_batch
     def weights(batches, accumulate):
         model = build_tiny(tiny_text["fpn"])
         loader = SimpleNamespace(epoch=lambda epoch, skip=0: iter(batches[skip:]))
-        steps = train_steps(model, config, loader, Budget(steps=5), accumulate=accumulate)
+        built = build_optimizer(config, model)
+        steps = train_steps(model, loader, Budget(steps=5), *built, accumulate=accumulate)
         counts = []
         for step in steps:
             counts.append(
@@ -279,11 +282,11 @@ def test_two_batches_are_one_of_twice_the_size(build_tiny, tiny_text, make_batch
     one, counts, expected = weights([whole], 1)
     for first, second in counts:
         assert first == second and first[1] > 0  # else the test would compare other losses
-    two, _, found = weights(halves, 2)
+    two, _, averaged = weights(halves, 2)
     assert two.images == one.images == 10 and two.step == 5
     assert two.losses() == pytest.approx(one.losses(), abs=1e-5)
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, atol=1e-5, rtol=0, err_msg=name)
+        np.testing.assert_allclose(averaged[name], value, atol=1e-5, rtol=0, err_msg=name)
     _, _, single = weights(halves, 1)
     assert max(abs(single[k] - expected[k]).max() for k in expected) > 1e-4
 
@@ -302,7 +305,7 @@ def test_a_step_without_objects_still_moves_the_mask_head(
     batches = [make_batch(images=1), make_batch(images=1, gt=[make_gt([])])]
     loader = SimpleNamespace(epoch=lambda epoch, skip=0: iter(batches))
     weight, seen = model.mask_head.mask_fcn_logits.weight, []
-    for _ in train_steps(model, config, loader, Budget(steps=2)):
+    for _ in train_steps(model, loader, Budget(steps=2), *build_optimizer(config, model)):
         seen.append(weight.numpy().copy())
         assert all(p.grad is None for p in model.parameters())  # they take no memory
     assert len(seen) == 2 and (seen[0] != seen[1]).any()
@@ -332,7 +335,7 @@ def test_what_amp_may_be():
         check_amp(True)
     with pytest.raises(ValueError, match="amp must be one of bf16, fp16, got 'fp8'"):
         check_amp("fp8")
-    scaler = loss_scaler(None)
+    scaler = grad_scaler(None)
     loss = paddle.to_tensor(2.0)
     assert scaler.scale(loss) is loss and scaler.state_dict() == {}
 
