@@ -2,22 +2,33 @@
 
     python tools/mutation.py [--bug NAME ...] [--tests PATH ...] [--notebooks]
 
-Prints a Markdown table of who turned red. First the same tests run without a bug: a test
-that is red anyway notices nothing. Ends with 1 if a bug survives (with --notebooks: the
-tests or the notebooks), with 2 if something could not be run.
+Prints a Markdown table of who noticed: the tests that turned red, and the notebooks of which
+a cell prints other numbers. What a notebook prints of a function's source does not count,
+nor does an exception: it would be as loud if the package were right and its words had
+changed. First everything runs without a bug: who is red anyway notices nothing. Ends with 1
+if a bug survives (with --notebooks: the tests or the notebooks), with 2 if something could
+not be run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import ast
+import contextlib
+import copy
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
 
 from maskrcnn_edu.teaching.bugs.bug import Bug
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
@@ -26,7 +37,8 @@ from maskrcnn_edu.teaching.bugs.release import ENVIRONMENT_VARIABLE
 ROOT = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"]
 TEST_OPTIONS = ["-x", "-p", "mutation_plugin"]  # one red test is enough
-NOTEBOOK_OPTIONS = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120"]
+CELL_TIMEOUT = 120  # seconds
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?|\bnan\b|\binf\b")
 RED_LINE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 GREEN, RED = 0, 1  # pytest's exit codes; larger ones mean that it could not run
 STARTUP = """from maskrcnn_edu.teaching.bugs.release import release_from_environment
@@ -36,14 +48,14 @@ release_from_environment()
 
 
 class CannotRun(Exception):
-    """pytest ended without an answer, or the tests are red without a bug."""
+    """pytest or a notebook ended without an answer, or is red without a bug."""
 
 
 @dataclass(frozen=True)
 class Row:
     """What became of one bug: ``tests`` and ``notebooks`` say it in the table's words.
 
-    ``survived`` is True if no test, or no notebook that was asked, turned red.
+    ``survived`` is True if no test, or no notebook that was asked, noticed.
     """
 
     bug: Bug
@@ -52,20 +64,27 @@ class Row:
     survived: bool
 
 
-def run(paths: list[str], options: list[str], bug: str, environment: dict[str, str]) -> list[str]:
+# ---- tests -----------------------------------------------------------------------
+
+
+def run_tests(paths: list[str], bug: str) -> list[str]:
     """Names of the tests that are red while the bug is out.
 
     Args:
-        paths: test files or notebooks, from the repository's root.
-        options: further options of pytest.
+        paths: test files, from the repository's root.
         bug: name of the bug, or "" for none.
-        environment: variables to set, besides the bug's.
 
     Raises:
         CannotRun: pytest did not come to an answer.
     """
-    variables = {"OMP_NUM_THREADS": "1", **os.environ, **environment, ENVIRONMENT_VARIABLE: bug}
-    command = [*PYTEST, *options, *paths]
+    search = os.pathsep.join([str(ROOT / "tools"), os.environ.get("PYTHONPATH", "")])
+    variables = {
+        "OMP_NUM_THREADS": "1",
+        **os.environ,
+        "PYTHONPATH": search.rstrip(os.pathsep),
+        ENVIRONMENT_VARIABLE: bug,
+    }
+    command = [*PYTEST, *TEST_OPTIONS, *paths]
     made = subprocess.run(
         command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
     )
@@ -77,35 +96,108 @@ def run(paths: list[str], options: list[str], bug: str, environment: dict[str, s
     return red
 
 
-def run_tests(paths: list[str], bug: str) -> list[str]:
-    """The tests that turn red; see `run`."""
-    path = os.pathsep.join([str(ROOT / "tools"), os.environ.get("PYTHONPATH", "")])
-    return run(paths, TEST_OPTIONS, bug, {"PYTHONPATH": path.rstrip(os.pathsep)})
+# ---- notebooks -------------------------------------------------------------------
 
 
-def run_notebooks(paths: list[str], bug: str) -> list[str]:
-    """The cells that turn red, the first of each notebook.
+def ask_notebook(path: str, bug: str) -> str:
+    """What a notebook notices of a bug; empty if no number that it prints changes.
 
-    A cell that prints a function's source notices every other function in its place; that
-    is no merit, and does not count. Their kernels meet the bug in a startup file.
+    Args:
+        path: from the repository's root.
+        bug: name of the bug, or "" for none.
+
+    Returns:
+        The first cell that prints another number, the stored and the new number.
     """
+    stored = nbformat.read(ROOT / path, as_version=4)
+    return first_changed_number(stored, executed(stored, ROOT / path, bug))
+
+
+def executed(stored: NotebookNode, path: Path, bug: str) -> NotebookNode:
+    """The notebook as it comes out while the bug is out; it ends with a cell that raises.
+
+    The kernel meets the bug in a startup file.
+    """
+    notebook = copy.deepcopy(stored)
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
     with tempfile.TemporaryDirectory() as folder:
         startup = Path(folder) / "profile_default" / "startup" / "00-bug.py"
         startup.parent.mkdir(parents=True)
         startup.write_text(STARTUP, encoding="utf-8")
-        cells = []
-        for path in paths:
-            red = run([path], NOTEBOOK_OPTIONS, bug, {"IPYTHONDIR": folder})
-            cells += [cell for cell in red if not bug or not prints_source(cell)][:1]
-    return cells
+        variables = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",  # as the stored numbers were made
+            "MASKRCNN_EDU_DEVICE": "cpu",
+            "IPYTHONDIR": folder,
+            ENVIRONMENT_VARIABLE: bug,
+        }
+        client = NotebookClient(
+            notebook, timeout=CELL_TIMEOUT, resources={"metadata": {"path": str(path.parent)}}
+        )
+        with contextlib.suppress(CellExecutionError):  # what was printed before counts
+            client.execute(env=variables)
+    return notebook
 
 
-def prints_source(cell: str) -> bool:
-    """Whether ``notebooks/NAME.ipynb::Cell N`` shows the text of a function."""
-    path, _, number = cell.partition("::Cell ")
-    notebook = json.loads((ROOT / path).read_text(encoding="utf-8"))
-    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
-    return "getsource" in "".join(code[int(number)]["source"])
+def first_changed_number(stored: NotebookNode, new: NotebookNode) -> str:
+    """``cell 7: 0.5 -> 0.25`` for the first code cell whose printed numbers differ, or ``""``.
+
+    Cells that print source text are passed over, and so is everything from the first
+    exception on.
+    """
+    printers = source_printers(stored)
+    for number, (before, after) in enumerate(zip(code_cells(stored), code_cells(new))):
+        if after.execution_count is None or any(o.output_type == "error" for o in after.outputs):
+            return ""
+        if prints_source(before.source, printers):
+            continue
+        for old, now in zip_longest(numbers(before), numbers(after), fillvalue="nothing"):
+            if old != now:
+                return f"cell {number}: {old} -> {now}"
+    return ""
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells that are run, in order."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def numbers(cell: NotebookNode) -> list[str]:
+    """The numbers that a cell prints, in order: of its text, not of images and widgets."""
+    texts = []
+    for output in cell.outputs:
+        if output.output_type == "stream" and output.name == "stdout":
+            texts.append(output.text)
+        elif list(output.get("data", {})) == ["text/plain"]:
+            texts.append(output.data["text/plain"])
+    return NUMBER.findall("\n".join(texts))
+
+
+def source_printers(notebook: NotebookNode) -> set[str]:
+    """Names of the notebook's own functions that look up a source text."""
+    names = {"getsource", "diff"}
+    for cell in code_cells(notebook):
+        for node in ast.walk(parsed(cell.source)):
+            if isinstance(node, ast.FunctionDef) and called_names(node) & names:
+                names.add(node.name)
+    return names
+
+
+def prints_source(code: str, printers: set[str]) -> bool:
+    """Whether a cell calls one of the functions that look up a source text."""
+    return bool(called_names(parsed(code)) & printers)
+
+
+def called_names(node: ast.AST) -> set[str]:
+    """The names of the functions and methods that are called in it."""
+    calls = [n.func for n in ast.walk(node) if isinstance(n, ast.Call)]
+    return {f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "") for f in calls}
+
+
+def parsed(code: str) -> ast.Module:
+    """A cell's code without its ``%`` lines."""
+    return ast.parse(re.sub(r"^%.*$", "", code, flags=re.MULTILINE))
 
 
 def notebook_paths(bug: Bug) -> tuple[list[str], list[str]]:
@@ -113,6 +205,9 @@ def notebook_paths(bug: Bug) -> tuple[list[str], list[str]]:
     paths = [f"notebooks/{stem}.ipynb" for stem in bug.notebooks]
     there = [p for p in paths if (ROOT / p).exists()]
     return there, [p for p in paths if p not in there]
+
+
+# ---- the table -------------------------------------------------------------------
 
 
 def check_green(bugs: list[Bug], tests: list[str] | None, notebooks: bool) -> None:
@@ -123,7 +218,12 @@ def check_green(bugs: list[Bug], tests: list[str] | None, notebooks: bool) -> No
     """
     red = run_tests(tests or sorted({t for b in bugs for t in b.tests}), "")
     if notebooks:
-        red += run_notebooks(sorted({p for b in bugs for p in notebook_paths(b)[0]}), "")
+        for path in sorted({p for b in bugs for p in notebook_paths(b)[0]}):
+            stored = nbformat.read(ROOT / path, as_version=4)
+            new = executed(stored, ROOT / path, "")
+            done = code_cells(new)[-1].execution_count is not None
+            change = first_changed_number(stored, new) if done else "raises"
+            red += [f"{path}: {change}"] if change else []
     if red:
         raise CannotRun(f"red without a bug: {', '.join(red)}")
 
@@ -131,18 +231,14 @@ def check_green(bugs: list[Bug], tests: list[str] | None, notebooks: bool) -> No
 def try_bug(bug: Bug, tests: list[str] | None, notebooks: bool) -> Row:
     """Let out one bug and see who notices."""
     red_tests = run_tests(tests or list(bug.tests), bug.name)
+    names = "<br>".join(f"`{t.removeprefix('tests/')}`" for t in red_tests) or "**none**"
     if not notebooks:
-        return Row(bug, _names(red_tests), "not asked", not red_tests)
+        return Row(bug, names, "not asked", not red_tests)
     there, missing = notebook_paths(bug)
-    red_cells = run_notebooks(there, bug.name)
-    told = [_names(red_cells)] if there else []
-    told += [f"{Path(p).stem}: not there" for p in missing]
-    return Row(bug, _names(red_tests), "<br>".join(told), not (red_tests and red_cells))
-
-
-def _names(red: list[str]) -> str:
-    short = [name.removeprefix("tests/").removeprefix("notebooks/") for name in red]
-    return "<br>".join(f"`{name}`" for name in short) or "**none**"
+    answers = {path: ask_notebook(path, bug.name) for path in there}
+    lines = [f"{Path(path).stem}, {answer or '**no number**'}" for path, answer in answers.items()]
+    lines += [f"{Path(path).stem}: not there" for path in missing]
+    return Row(bug, names, "<br>".join(lines), not (red_tests and any(answers.values())))
 
 
 def table_row(row: Row) -> str:
@@ -167,7 +263,7 @@ def main() -> int:
     survivors = []
     try:
         check_green(bugs, asked.tests, asked.notebooks)
-        print("| bug | story | tests that turned red | notebooks that turned red |")
+        print("| bug | story | tests that turned red | notebooks that print other numbers |")
         print("|---|---|---|---|")
         for bug in bugs:
             row = try_bug(bug, asked.tests, asked.notebooks)
