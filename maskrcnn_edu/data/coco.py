@@ -1,8 +1,8 @@
 """A COCO annotation file as a sequence of samples.
 
-What the file holds, and what is wrong with it, is the business of `checks`. An entry
+What the file holds, and what is wrong with it, is the business of `validation`. An entry
 that cannot be used (an unknown category, a box without area, an empty mask) is left out
-and told in `CocoDataset.issues`.
+and reported in `CocoDataset.issues`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ import numpy as np
 
 from maskrcnn_edu.data import rle
 from maskrcnn_edu.data.coco_export import to_coco_dict
-from maskrcnn_edu.data.image_file import (
-    read_image as read_image,  # where it was looked for until now
-)
-from maskrcnn_edu.data.image_file import stored_size
-from maskrcnn_edu.data.problems import Issue, shorten
+from maskrcnn_edu.data.image_file import read_image, stored_size
+from maskrcnn_edu.data.problems import Issue, collect_issue, shorten
 from maskrcnn_edu.data.validation import Annotations, clip_boxes, read_annotations
 from maskrcnn_edu.structures import GroundTruth, Polygons, Segmentation
 
@@ -80,7 +77,7 @@ class CocoDataset:
     """
 
     def __init__(self, json_file: str | Path, image_dir: str | Path) -> None:
-        """Read and check all annotations; photos are read later, by `Decode`.
+        """Read and check all annotations; images are read later, by `Decode`.
 
         Raises:
             OSError: the annotation file cannot be opened.
@@ -89,11 +86,11 @@ class CocoDataset:
         """
         self.json_file = Path(json_file)
         self.image_dir = Path(image_dir)
-        self._found: Annotations = read_annotations(json_file, self._stored_size)
-        self.category_ids: list[int] = list(self._found.categories)
-        self.class_names: list[str] = list(self._found.categories.values())
-        self.image_ids: list[int] = [photo.id for photo in self._found.photos]
-        self.issues: list[Issue] = self._found.issues
+        self._annotations: Annotations = read_annotations(json_file, self._stored_size)
+        self.category_ids: list[int] = list(self._annotations.categories)
+        self.class_names: list[str] = list(self._annotations.categories.values())
+        self.image_ids: list[int] = [image.id for image in self._annotations.images]
+        self.issues: list[Issue] = self._annotations.issues
 
     @property
     def num_classes(self) -> int:
@@ -101,12 +98,12 @@ class CocoDataset:
         return len(self.category_ids)
 
     def __len__(self) -> int:
-        return len(self._found.photos)
+        return len(self._annotations.images)
 
     def __getitem__(self, i: int) -> Sample:
-        """Sample ``i`` with ground truth in the image frame and the photo not yet read."""
+        """Sample ``i`` with ground truth in the image frame and the image not yet read."""
         height, width = self._size(i)
-        objects = [each for each in self._found.objects[i] if not each.ignore]
+        objects = [each for each in self._annotations.objects[i] if not each.ignore]
         boxes = np.array([each.bbox for each in objects], np.float64).reshape(-1, 4)
         gt = GroundTruth(
             boxes=clip_boxes(boxes, height, width),
@@ -119,16 +116,16 @@ class CocoDataset:
         return Sample(None, self.image_ids[i], shape, ones, gt, self.image_path(i))
 
     def file_name(self, i: int) -> str:
-        """The name of sample ``i``'s photo as the annotation file has it."""
-        return self._found.photos[i].file_name
+        """The name of sample ``i``'s image as the annotation file has it."""
+        return self._annotations.images[i].file_name
 
     def image_path(self, i: int) -> Path:
-        """Where sample ``i``'s photo is."""
+        """Where sample ``i``'s image is."""
         return self.image_dir / self.file_name(i)
 
     def entry_counts(self) -> dict[str, int]:
         """How many ``images``, ``categories`` and ``annotations`` the file lists."""
-        return dict(self._found.counts)
+        return dict(self._annotations.counts)
 
     def objects_per_class(self, without: Collection[int] = ()) -> dict[str, int]:
         """How many objects of each class there are to train on, crowds included.
@@ -136,39 +133,31 @@ class CocoDataset:
         Args:
             without: samples that do not count.
         """
-        rows = [row for i, row in enumerate(self._found.objects) if i not in without]
+        rows = [row for i, row in enumerate(self._annotations.objects) if i not in without]
         used = [each.label for row in rows for each in row if not each.ignore]
         counts = np.bincount(np.array(used, np.int64), minlength=self.num_classes)
         return dict(zip(self.class_names, counts.tolist()))
 
     def to_coco(self) -> dict[str, Any]:
         """The content of a COCO file that has no issues, for pycocotools."""
-        return to_coco_dict(self._found)
+        return to_coco_dict(self._annotations)
 
     def image_issue(self, i: int) -> Issue | None:
-        """Read sample ``i``'s photo as `Decode` does; what is wrong with it, or None."""
-        try:
+        """Read sample ``i``'s image as `Decode` does; what is wrong with it, or None."""
+        issues: list[Issue] = []
+        with collect_issue(issues, shorten(self.file_name(i))):
             read_image(self.image_path(i), self._size(i))
-        except (OSError, ValueError) as error:
-            if isinstance(error, FileNotFoundError):
-                fix = "put the photo into the image folder"
-            elif isinstance(error, OSError):
-                fix = "replace the photo, or remove it from images"
-            else:
-                fix = "scale the annotations, or correct height and width"
-            what = str(error).removeprefix(f"{self.image_path(i)}: ").split("; check the")[0]
-            return Issue(shorten(self.file_name(i)), None, what, fix)
-        return None
+        return issues[0] if issues else None
 
     def _size(self, i: int) -> tuple[int, int]:
-        return self._found.photos[i].height, self._found.photos[i].width
+        return self._annotations.images[i].height, self._annotations.images[i].width
 
     def _stored_size(self, file_name: str) -> tuple[int, int] | None:
         return stored_size(self.image_dir / file_name)
 
 
 def _segmentation(shape: Polygons | np.ndarray, height: int, width: int) -> Segmentation:
-    """Fresh arrays for the ground truth: copied polygons, or runs drawn and cropped."""
+    """Fresh arrays for the ground truth: copied polygons, or runs decoded and cropped."""
     if isinstance(shape, list):
         return [part.copy() for part in shape]
     return rle.crop(rle.decode(shape, height, width))

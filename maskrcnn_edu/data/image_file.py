@@ -1,4 +1,4 @@
-"""Photos of every kind become 8-bit RGB, upright."""
+"""Image files of every kind become 8-bit RGB, upright."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from maskrcnn_edu.data.problems import UnreadableImage
+
 
 def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a photo as 8-bit RGB, whatever its mode, turned upright as its EXIF data say.
+    """Read an image as 8-bit RGB, whatever its mode, turned upright as its EXIF data say.
 
     Sixteen bits become eight, palettes and CMYK are converted, transparency is
     ignored. Floating point images are taken as 0 .. 1 if no value is above 1, else
@@ -19,16 +21,15 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
     Args:
         path: the file.
         size: (height, width) that the annotations were made for. COCO annotates
-            the upright photo, some tools annotate it as stored: if only the
+            the upright image, some tools annotate it as stored: if only the
             stored orientation has this size, it is not turned.
 
     Returns:
         [h, w, 3] uint8.
 
     Raises:
-        OSError: the file is missing or no image, or has more pixels than Pillow decodes
-            (about 178 million); the message names it and says why.
-        ValueError: the photo does not have ``size``; the message names both.
+        UnreadableImage: the file is missing or no image, has more pixels than Pillow
+            decodes (about 178 million), or does not have ``size``; says why.
     """
     try:
         _check_file(Path(path))
@@ -39,32 +40,30 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
             upright = _upright(stored)
             as_stored = size not in (None, upright.size[::-1]) and size == stored.size[::-1]
             rgb = _to_rgb(stored if as_stored else upright)
-    except _WrongSizeError:
+    except UnreadableImage:
         raise
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such image; check the image folder") from None
+        raise UnreadableImage(path, "no such image", "put it into the image folder") from None
     except Exception as error:  # broken files make Pillow's decoders raise many kinds
-        raise OSError(f"{path}: cannot be read as an image ({_reason(error)})") from error
+        reason, fix = _reason(error)
+        raise UnreadableImage(path, f"cannot be read as an image ({reason})", fix) from error
     if size is not None and rgb.shape[:2] != size:
         raise _wrong_size(path, rgb.shape[:2], size)
     return rgb
 
 
-class _WrongSizeError(ValueError):
-    """The photo is not the one that was annotated."""
-
-
-def _wrong_size(path: str | Path, found: tuple[int, int], size: tuple[int, int]) -> ValueError:
-    return _WrongSizeError(
-        f"{path}: the file is {found[0]} high and {found[1]} wide, the annotation "
-        f"file says {size[0]} and {size[1]}; the annotations would not fit"
+def _wrong_size(path: str | Path, actual: tuple[int, int], annotated: tuple[int, int]) -> Exception:
+    message = (
+        f"the file is {actual[0]} high and {actual[1]} wide, the annotation "
+        f"file says {annotated[0]} and {annotated[1]}"
     )
+    return UnreadableImage(path, message, "scale the annotations, or correct height and width")
 
 
 def count_frames(path: str | Path) -> int:
     """How many frames (GIF) or pages (TIFF) an image file has, of which `read_image` reads one.
 
-    The second picture that phones hide in a JPEG file does not count.
+    The second image that phones hide in a JPEG file does not count.
     """
     try:
         with Image.open(path) as stored:
@@ -74,7 +73,7 @@ def count_frames(path: str | Path) -> int:
 
 
 def stored_size(path: str | Path) -> tuple[int, int] | None:
-    """(height, width) of the upright photo, from the head of the file; None if it has none."""
+    """(height, width) of the upright image, from the head of the file; None if it has none."""
     try:
         _check_file(Path(path))
         with Image.open(path) as stored:
@@ -93,21 +92,20 @@ def _check_file(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a file")
     if status.st_size == 0:
-        raise ValueError("the file is empty; copy it again")
+        raise ValueError("the file is empty")
 
 
-def _reason(error: Exception) -> str:
-    """Why a photo cannot be read, and what can be done about it."""
+def _reason(error: Exception) -> tuple[str, str]:
+    """Why an image cannot be read, and what can be done about it."""
     if isinstance(error, UnidentifiedImageError):
-        return "not a kind of image that is known here; save it as PNG or JPEG"
+        return "not a kind of image that is known here", "save it as PNG or JPEG"
     if isinstance(error, PermissionError):
-        return "permission denied; change the file's permissions"
+        return "permission denied", "change the file's permissions"
     if isinstance(error, Image.DecompressionBombError):
-        most = 2 * Image.MAX_IMAGE_PIXELS
-        return f"more than {most // 10**6} million pixels; make it smaller"
-    if "truncated" in str(error).lower():
-        return f"{error}; copy it again"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        limit = 2 * Image.MAX_IMAGE_PIXELS
+        return f"more than {limit // 10**6} million pixels", "make it smaller"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return reason, "copy it again, or replace it"
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -119,17 +117,17 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        grey = _to_grey(np.asarray(image), image.mode == "F")
+        grey = _to_grey(np.asarray(image), image.mode)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode == "P":  # a palette may hold transparency, which has no place in RGB
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
 
 
-def _to_grey(values: np.ndarray, floating: bool) -> np.ndarray:
+def _to_grey(values: np.ndarray, mode: str) -> np.ndarray:
     """Wide numbers [h, w] -> [h, w] uint8; Pillow itself would cut off at 255."""
     values = np.nan_to_num(values.astype(np.float64))
-    if not floating:
+    if mode != "F":
         values = values / 257  # 65535 -> 255
     elif values.max() <= 1:
         values = values * 255

@@ -79,7 +79,7 @@ class BatchLoader:
     has a random generator of its own, so an interrupted run can be continued, and
     sample i of epoch e is the same whatever was loaded before.
 
-    A photo that cannot be read is left out, with a `LeftOutWarning`: another sample,
+    An image that cannot be read is left out, with a `LeftOutWarning`: another sample,
     drawn at random, takes its place. So every batch stays full, the number of batches
     stays what it is, and all processes have equally many.
 
@@ -143,7 +143,7 @@ class BatchLoader:
             skip: how many batches to leave out at the start, unread.
 
         Raises (when a batch is asked for):
-            ValueError: not a single photo can be read.
+            ValueError: not a single image can be read.
         """
         if epoch < 0 or skip < 0:
             raise ValueError(f"epoch and skip must be 0 or more, not {epoch} and {skip}")
@@ -171,7 +171,7 @@ class BatchLoader:
         return samples
 
     def _sample(self, epoch: int, row: int) -> Sample:
-        """Sample ``row``; if its photo cannot be read, the first of the others that can."""
+        """Sample ``row``; if its image cannot be read, the first of the others that can."""
         # row + 1, as numpy pads seeds with zeros: [seed, epoch, 0] is the order's stream
         rng = np.random.default_rng([self.seed, epoch, row + 1])
         sample = self._try(row, rng)
@@ -179,13 +179,12 @@ class BatchLoader:
             return sample
         others = np.random.default_rng([self.seed, epoch, row + 1, 1])
         for other in others.permutation(len(self.dataset)).tolist():
-            # a stream each: it must not matter which photos are known to fail already
+            # a stream each: it must not matter which images are known to fail already
             sample = self._try(other, np.random.default_rng([self.seed, epoch, row + 1, other + 2]))
             if sample is not None:
                 return sample
         raise ValueError(
-            f"none of the {len(self.dataset)} photos can be read, {self._unreadable[row]}; "
-            f"check the image folder"
+            f"none of the {len(self.dataset)} images can be read; one is {self._unreadable[row]}"
         )
 
     def _try(self, row: int, rng: np.random.Generator) -> Sample | None:
@@ -194,7 +193,7 @@ class BatchLoader:
         try:
             return apply_transforms(self.dataset[row], self.sample_transforms, rng)
         except UnreadableImage as reason:
-            own = f"{reason}"
+            own = str(reason)
             if self._unreadable.setdefault(row, own) is own:  # no other worker was faster
                 warnings.warn(f"left out: {reason}", LeftOutWarning, stacklevel=2)
             return None

@@ -1,11 +1,17 @@
-"""What is wrong with a dataset: one record for each thing, and their table."""
+"""What is wrong with a dataset: one record for each thing, and their table.
+
+`validation` says what is wrong with an annotation file, `image_file` what is wrong with an
+image, the importers what is wrong with another tool's files: each with a message and a fix.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import reprlib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 COLUMNS = (28, 12, 56, 44)  # characters: image, annotation, issue, fix
 
@@ -49,12 +55,37 @@ class InvalidAnnotation(ValueError):
         self.message, self.fix = message, fix
 
 
-class UnreadableImage(ValueError):
-    """A photo that is missing, broken, or of another size than the annotations say."""
+class UnreadableImage(OSError):
+    """An image file that is missing, broken, or of another size than the annotations say.
+
+    Attributes:
+        message: what is wrong, without the file's name.
+        fix: what to do.
+    """
+
+    def __init__(self, path: str | Path, message: str, fix: str):
+        super().__init__(f"{path}: {message}; {fix}")
+        self.message, self.fix = message, fix
 
 
 class LeftOutWarning(UserWarning):
-    """A photo is left out, and the work goes on without it."""
+    """An image is left out, and the work goes on without it."""
+
+
+@contextlib.contextmanager
+def collect_issue(
+    issues: list[Issue], image: str | None, annotation: int | str | None = None
+) -> Iterator[None]:
+    """What makes an entry or an image unusable becomes an issue; the rest is used.
+
+    Args:
+        issues: what an `InvalidAnnotation` or `UnreadableImage` is added to.
+        image, annotation: see `Issue`.
+    """
+    try:
+        yield
+    except (InvalidAnnotation, UnreadableImage) as reason:
+        issues.append(Issue(image, annotation, reason.message, reason.fix))
 
 
 def shorten(value: object) -> str:
@@ -65,14 +96,14 @@ def shorten(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def summarize(issues: Sequence[Issue], name: str, few: int = 5) -> str:
+def summarize(issues: Sequence[Issue], name: str, limit: int = 5) -> str:
     """The first issues of a file called ``name``, a line each, and how many more there are."""
     if not issues:
         return ""
     lines = [f"{name}: {len(issues)} issue{'s' if len(issues) > 1 else ''}"]
-    lines += [f"  {each}" for each in issues[:few]]
-    if len(issues) > few:
-        lines.append(f"  ... and {len(issues) - few} more; `maskrcnn-edu data check` shows all")
+    lines += [f"  {issue}" for issue in issues[:limit]]
+    if len(issues) > limit:
+        lines.append(f"  ... and {len(issues) - limit} more; `maskrcnn-edu data check` shows all")
     return "\n".join(lines)
 
 
@@ -84,9 +115,9 @@ def table(issues: Sequence[Issue], limit: int = 50) -> str:
         limit: at most so many rows; a last line says how many more there are.
     """
     rows = [("image", "annotation", "issue", "fix")]
-    for each in issues[:limit]:
-        annotation = "" if each.annotation is None else str(each.annotation)
-        rows.append((each.image or "", annotation, each.message, each.fix))
+    for issue in issues[:limit]:
+        annotation = "" if issue.annotation is None else str(issue.annotation)
+        rows.append((issue.image or "", annotation, issue.message, issue.fix))
     wrapped = [[textwrap.wrap(t, w) for t, w in zip(row, COLUMNS)] for row in rows]
     widths = [max(len(line) for row in wrapped for line in row[c] or [""]) for c in range(4)]
     lines = []

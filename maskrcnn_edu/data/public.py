@@ -16,6 +16,7 @@ from maskrcnn_edu.data.importers.via import read_via
 from maskrcnn_edu.data.importers.write_coco import split, write_dataset
 from maskrcnn_edu.data.problems import Issue
 from maskrcnn_edu.system.download import fetch, require_disk_space
+from maskrcnn_edu.system.files import atomic_folder, atomic_write
 from maskrcnn_edu.system.suggest import did_you_mean
 
 VAL_SHARE = 0.2
@@ -62,7 +63,7 @@ class PublicDataset:
         archives: ZIP files.
         wanted: prefixes of what is taken out of them.
         convert: (folder with everything unpacked, folder to fill) -> what was left out.
-        splits: where things are afterwards.
+        splits: where annotation files and images are afterwards.
         config: the configuration to begin with.
     """
 
@@ -74,7 +75,7 @@ class PublicDataset:
 
 
 def get_dataset(
-    name: str, out_dir: str | Path, mirror: str | None = None, quiet: bool = False
+    name: str, out_dir: str | Path, mirror: str | None = None, *, quiet: bool = False
 ) -> list[Issue]:
     """Make a public dataset ready to train on; what is there already is not made again.
 
@@ -93,39 +94,34 @@ def get_dataset(
 
     Raises:
         ValueError: no such dataset, something else is at ``out_dir``, too little disk
-            space, a damaged archive; and `DownloadError`.
+            space, a damaged archive.
+        DownloadError: an archive could not be fetched.
     """
     if name not in DATASETS:
         raise ValueError(f"there is no dataset {name}{did_you_mean(name, DATASETS)}")
-    known, out_dir = DATASETS[name], Path(out_dir)
+    dataset, out_dir = DATASETS[name], Path(out_dir)
     work = out_dir.with_name(out_dir.name + ".part")
-    if (out_dir / known.splits.val_json).is_file():  # it has its name: it is whole
+    if (out_dir / dataset.splits.val_json).is_file():  # it has its name: it is whole
         shutil.rmtree(work, ignore_errors=True)
         return []
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise ValueError(f"{out_dir}: something else is there; choose another --out")
-    archives, raw, made = work / "archives", work / "raw", work / "made"
-    _check_room(known, work)
-    for archive in known.archives:
-        url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
-        path = fetch(url, archives / archive.name, archive.checksum, quiet)
-        unpack(path, raw, known.wanted)
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
-    try:
-        issues = known.convert(raw, made)
-    except OSError as error:
-        raise ValueError(f"{made}: {error.strerror or error}; {ROOM}") from error
-    if out_dir.is_dir():
-        out_dir.rmdir()
-    os.replace(made, out_dir)
+    archives, raw = work / "archives", work / "raw"
+    with atomic_folder(out_dir, work / "made") as made:
+        _check_room(dataset, work)
+        for archive in dataset.archives:
+            url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
+            path = fetch(url, archives / archive.name, archive.checksum, quiet)
+            unpack(path, raw, dataset.wanted)
+        try:
+            issues = dataset.convert(raw, made)
+        except OSError as error:
+            raise ValueError(f"{made}: {error.strerror or error}; {ROOM}") from error
     shutil.rmtree(work)
     return issues
 
 
-def _check_room(known: PublicDataset, work: Path) -> None:
+def _check_room(dataset: PublicDataset, work: Path) -> None:
     """What is there of an earlier run need not be written again."""
-    total = sum(2 * each.size + each.unpacked for each in known.archives)
+    total = sum(2 * each.size + each.unpacked for each in dataset.archives)
     there = sum(p.stat().st_size for p in work.rglob("*") if p.is_file())
     require_disk_space(work.parent, max(total - there, 0), "the archives and what is in them")
 
@@ -144,8 +140,8 @@ def unpack(archive: Path, folder: Path, wanted: Sequence[str] = ("",)) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as packed:
-            members = [m for m in packed.infolist() if m.filename.startswith(tuple(wanted))]
-            members = [m for m in members if not m.is_dir()]
+            files = [member for member in packed.infolist() if not member.is_dir()]
+            members = [member for member in files if member.filename.startswith(tuple(wanted))]
             for member in members:
                 _refuse_escape(member, archive)
             missing = [m for m in members if not _is_whole(folder / m.filename, m.file_size)]
@@ -160,6 +156,7 @@ def unpack(archive: Path, folder: Path, wanted: Sequence[str] = ("",)) -> None:
 
 
 def _refuse_escape(member: zipfile.ZipInfo, archive: Path) -> None:
+    """`zipfile` would write it inside the folder, under another name, and say nothing."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
@@ -174,12 +171,13 @@ def _is_whole(path: Path, size: int) -> bool:
 
 
 def _take_out(packed: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def write(unfinished: Path) -> None:
         with packed.open(member) as source, unfinished.open("wb") as target:
             shutil.copyfileobj(source, target)  # compares the checksum at the end
-        os.replace(unfinished, path)
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, write, sync=False)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}; {ROOM}") from error
 
@@ -197,27 +195,27 @@ def _convert_coco(raw: Path, made: Path) -> list[Issue]:
 def _convert_coco_val(raw: Path, made: Path) -> list[Issue]:
     """The validation images alone, split once more, so that there is something to train on."""
     _convert_coco(raw, made)
-    whole = made / "annotations" / "instances_val2017.json"
-    content = json.loads(whole.read_text(encoding="utf-8"))
+    folder = made / "annotations"
+    content = json.loads((folder / "instances_val2017.json").read_text(encoding="utf-8"))
     images = content["images"]
     last = -round(VAL_SHARE * len(images))
     for part, rows in {"train": images[:last], "val": images[last:]}.items():
         ids = {image["id"] for image in rows}
         own = [each for each in content["annotations"] if each["image_id"] in ids]
-        path = made / "annotations" / f"instances_{part}.json"
-        path.write_text(json.dumps(content | {"images": rows, "annotations": own}))
+        text = json.dumps(content | {"images": rows, "annotations": own})
+        (folder / f"instances_{part}.json").write_text(text, encoding="utf-8")
     return []
 
 
 def _convert_penn_fudan(raw: Path, made: Path) -> list[Issue]:
-    labeled, issues = read_masks(raw / "PennFudanPed", "person")
+    labeled, issues = read_masks(raw / "PennFudanPed", class_name="person")
     return issues + write_dataset(split(labeled, VAL_SHARE, seed=0), made, ["person"])
 
 
 def _convert_balloon(raw: Path, made: Path) -> list[Issue]:
     splits, issues = {}, []
     for part in ("train", "val"):
-        splits[part], left_out = read_via(raw / "balloon" / part, "balloon")
+        splits[part], left_out = read_via(raw / "balloon" / part, class_name="balloon")
         issues += left_out
     return issues + write_dataset(splits, made, ["balloon"])
 

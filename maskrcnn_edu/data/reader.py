@@ -14,13 +14,13 @@ from maskrcnn_edu.system.suggest import did_you_mean
 
 @dataclass(frozen=True)
 class Reader:
-    """How pictures become batches.
+    """How images become batches.
 
     Args:
         sample_transforms: one ``{Name: {option: value}}`` per step, see
             `maskrcnn_edu.data.transforms`.
-        batch_transforms: the same, for all pictures of a batch together.
-        batch_size: pictures per batch.
+        batch_transforms: the same, for all images of a batch together.
+        batch_size: images per batch.
         shuffle: a new order in every epoch.
         drop_last: leave out a last batch that is not full.
         worker_num: threads that prepare batches while the last one is computed.

@@ -1,4 +1,4 @@
-"""Run-length encoding (RLE): a mask as the lengths of its runs of zeros and ones.
+"""Run-length encoding (RLE), COCO's: a mask as the lengths of its runs of zeros and ones.
 
 The mask is read column by column. ``counts`` holds the lengths in turn, zeros first:
 a list of numbers, or a string that packs them.
@@ -74,7 +74,7 @@ def decompress_counts(text: str) -> list[int]:
 
 
 def to_bbox(runs: np.ndarray, height: int) -> np.ndarray:
-    """The box [x1, y1, x2, y2] float32 of the ones, without drawing them.
+    """The box [x1, y1, x2, y2] float32 of the ones, without decoding the mask.
 
     Args:
         runs: [runs] as `parse` returns them.
@@ -92,13 +92,13 @@ def to_bbox(runs: np.ndarray, height: int) -> np.ndarray:
 
 
 def decode(runs: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mask [h, w] uint8 that the runs stand for."""
+    """The mask [height, width] uint8 (0 or 1) that `parse`'s runs [runs] stand for."""
     values = np.arange(len(runs), dtype=np.uint8) % 2
     return np.repeat(values, runs).reshape(width, height).T  # runs go down the columns
 
 
 def crop(mask: np.ndarray) -> BitMask:
-    """A mask [h, w] of the whole image, not empty, as a `BitMask` cropped to its pixels."""
+    """A mask [h, w] of the whole image, not empty, as a `BitMask` cropped to its ones."""
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask.any(axis=0))
     y1, y2 = rows[0], rows[-1] + 1
@@ -114,12 +114,12 @@ def encode(mask: np.ndarray) -> dict[str, Any]:
 
 
 def encode_crop(mask: BitMask, height: int, width: int) -> dict[str, Any]:
-    """`encode` of an image's mask of which only a part is given; beyond it there is nothing.
+    """`encode` of an image's mask of which only a crop is given; beyond it there is nothing.
 
-    Only the part is looked at, so that a small object in a huge photo costs little.
+    Only the crop is looked at, so that a small object in a huge image costs little.
 
     Args:
-        mask: the part; its box holds whole numbers.
+        mask: the crop; its box holds whole numbers.
         height, width: of the image.
     """
     x1, y1 = mask.box[:2].astype(np.int64)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +27,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as rle
+
+from maskrcnn_edu.data import rle
+from maskrcnn_edu.system.files import atomic_write
 
 CATEGORIES = {"rectangle": 1, "circle": 2, "triangle": 4, "star": 7, "ring": 8, "pair": 11}
 """Class name -> category id. With gaps, as COCO's ids have them."""
@@ -99,19 +100,13 @@ def _write_split(out_dir: Path, split: str, count: int, stream: tuple[int, int],
         {"id": number, "name": name, "supercategory": "shape"}
         for name, number in CATEGORIES.items()
     ]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    _write_json(out_dir / "annotations" / f"instances_{split}.json", content)
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    file = out_dir / "annotations" / f"instances_{split}.json"
+    file.parent.mkdir(exist_ok=True)
+    atomic_write(file, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Under another name first: an interrupted run leaves no half file behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(unfinished, path)
-
-
-# ---- forms -------------------------------------------------------------------------
+# ---- shapes ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -203,13 +198,8 @@ def _crowd(rng: np.random.Generator) -> Shape:
 
 
 SHAPES: tuple[Callable[[np.random.Generator], Shape], ...] = (
-    _rectangle,
-    _circle,
-    _triangle,
-    _star,
-    _ring,
-    _pair,
-)
+    _rectangle, _circle, _triangle, _star, _ring, _pair,
+)  # fmt: skip
 
 
 # ---- layout --------------------------------------------------------------------------
@@ -426,7 +416,9 @@ def annotate(layer: Layer, annotation_id: int, image_id: int) -> dict[str, Any]:
     """
     shape, mask = layer.shape, layer.mask
     if layer.is_hidden or shape.hole is not None or shape.is_crowd:
-        segmentation, bbox = _encode(mask, packed=annotation_id % 2 == 0), _pixel_box(mask)
+        segmentation, bbox = rle.encode(mask), _xywh(*rle.crop(mask).box)
+        if annotation_id % 2:  # both ways of writing counts occur
+            segmentation["counts"] = rle.decompress_counts(segmentation["counts"])
     else:
         segmentation = [part.ravel().tolist() for part in shape.parts]
         bbox = _outline_box(np.concatenate(shape.parts), len(mask))
@@ -439,22 +431,6 @@ def annotate(layer: Layer, annotation_id: int, image_id: int) -> dict[str, Any]:
         "area": int(mask.sum()),
         "iscrowd": int(shape.is_crowd),
     }
-
-
-def _encode(mask: np.ndarray, packed: bool) -> dict[str, Any]:
-    """COCO's run-length encoding, down the columns: ``counts`` as a string or a list."""
-    if packed:
-        encoded = rle.encode(np.asfortranarray(mask, np.uint8))
-        return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
-    pixels = mask.ravel(order="F")
-    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-    counts = np.diff(np.concatenate([[0], changes, [pixels.size]])).tolist()
-    return {"size": list(mask.shape), "counts": [0, *counts] if pixels[0] else counts}
-
-
-def _pixel_box(mask: np.ndarray) -> list[float]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return _xywh(columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
 
 
 def _outline_box(points: np.ndarray, size: int) -> list[float]:

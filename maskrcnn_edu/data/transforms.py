@@ -30,7 +30,6 @@ from PIL import Image
 
 from maskrcnn_edu.data.coco import Sample
 from maskrcnn_edu.data.image_file import read_image
-from maskrcnn_edu.data.problems import UnreadableImage
 from maskrcnn_edu.structures import BitMask, GroundTruth, Segmentation
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
@@ -104,20 +103,17 @@ def swap_axes(gt: GroundTruth | None) -> GroundTruth | None:
 
 @dataclass(frozen=True)
 class Decode:
-    """Read the photo of a sample that has only its path; others pass unchanged.
+    """Read the image of a sample that has only its path; others pass unchanged.
 
     Raises (when called):
-        UnreadableImage: the photo cannot be used; the message says why, see `read_image`.
+        UnreadableImage: the file cannot be used; the message says why, see `read_image`.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if sample.image is not None:
             return sample
         height, width = sample.im_shape.astype(int).tolist()
-        try:
-            return replace(sample, image=read_image(sample.path, (height, width)))
-        except (OSError, ValueError) as error:
-            raise UnreadableImage(str(error)) from error
+        return replace(sample, image=read_image(sample.path, (height, width)))
 
 
 @dataclass(frozen=True)
@@ -199,9 +195,9 @@ class RandomResize:
         _check_interp(self)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return Resize(self._draw(rng), self.interp, self.keep_ratio)(sample, rng)
+        return Resize(self._sample_size(rng), self.interp, self.keep_ratio)(sample, rng)
 
-    def _draw(self, rng: np.random.Generator) -> int | Sequence[int]:
+    def _sample_size(self, rng: np.random.Generator) -> int | Sequence[int]:
         if self.random_range:
             (low, long_a), (high, long_b) = self.target_size
             return int(rng.integers(low, high + 1)), max(long_a, long_b)
@@ -387,16 +383,10 @@ def _pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
 TRANSFORMS: dict[str, type] = {
     each.__name__: each
     for each in (
-        Decode,
-        Resize,
-        RandomResize,
-        RandomFlip,
-        RandomTranspose,
-        RandomDistort,
-        NormalizeImage,
-        Permute,
+        Decode, Resize, RandomResize, RandomFlip, RandomTranspose, RandomDistort,
+        NormalizeImage, Permute,
     )
-}
+}  # fmt: skip
 """What a configuration may list under ``sample_transforms``."""
 
 BATCH_TRANSFORMS: dict[str, type] = {"PadBatch": PadBatch}
@@ -440,7 +430,7 @@ def _is_size(size: Any) -> bool:
 
 
 def _image(sample: Sample, transform: Any) -> np.ndarray:
-    """The image, [h, w, 3]; tells what is missing in the list of transforms."""
+    """The image, [h, w, 3]; an error says what is missing in the list of transforms."""
     if sample.image is None or sample.image.shape[2:] != (3,):
         name = type(transform).__name__
         raise ValueError(f"{name} needs an image [h, w, 3]: put Decode before it, Permute after it")

@@ -26,25 +26,34 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_edu.data import rle
-from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
+from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
 from maskrcnn_edu.structures import Polygons
 
-MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 10**9)
+MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 10**9)
 """Pillow decodes no image with more."""
 
-SMALLEST_SIDE = 1e-3
+MIN_SIDE = 1e-3
 """Pixels. A smaller box is a mistake, and could lose its area to rounding when it is resized."""
 
-LARGEST_ID = 2**53
+MAX_ID = 2**53
 """Every JSON reader agrees on whole numbers up to here."""
 
 SizeOf = Callable[[str], "tuple[int, int] | None"]
-"""File name -> (height, width) of the upright photo; None if it cannot be read."""
+"""File name -> (height, width) of the upright image; None if it cannot be read."""
+
+Report = Callable[[str, str], None]
+"""Takes message and fix of something that is left out while the rest is used."""
 
 
 @dataclass(frozen=True)
-class Photo:
-    """An entry of ``images`` that can be used."""
+class ImageEntry:
+    """An entry of ``images`` that can be used.
+
+    Attributes:
+        id: as the file has it.
+        file_name: from the image folder.
+        height, width: of the upright image, in pixels.
+    """
 
     id: int
     file_name: str
@@ -53,13 +62,14 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Object:
-    """An annotation that can be used.
+class ObjectEntry:
+    """An entry of ``annotations`` that can be used; coordinates in pixels of the image file.
 
     Attributes:
         bbox: x, y, width and height as the file has them; from the shape if there are none.
         label: 0 .. C-1.
-        shape: outlines, or the runs of an RLE, which stay small until they are drawn.
+        shape: outlines [x1, y1, x2, y2, ...] float64, or the runs of an RLE ([runs] int64,
+            see `rle.parse`), which stay small until they are decoded.
         is_crowd: a region of many objects.
         ignore: not to be trained on.
         area: as the file has it, in pixels; None if it says nothing that is usable.
@@ -79,15 +89,15 @@ class Annotations:
 
     Attributes:
         categories: id -> name, by rising id; label l stands for the l-th.
-        photos: in the order of the file.
-        objects: a list for each photo.
+        images: in the order of the file.
+        objects: a list for each image.
         issues: everything else.
         counts: how many entries each of the three lists has.
     """
 
     categories: dict[int, str]
-    photos: list[Photo]
-    objects: list[list[Object]]
+    images: list[ImageEntry]
+    objects: list[list[ObjectEntry]]
     issues: list[Issue]
     counts: dict[str, int]
 
@@ -97,7 +107,7 @@ def read_annotations(json_file: str | Path, size_of: SizeOf) -> Annotations:
 
     Args:
         json_file: a COCO instances file.
-        size_of: asked about photos whose height and width the file does not say.
+        size_of: asked about images whose height and width the file does not say.
 
     Raises:
         OSError: the file cannot be opened.
@@ -128,26 +138,25 @@ def read_json(path: str | Path) -> Any:
 
 def check_content(content: Any, size_of: SizeOf, name: str) -> Annotations:
     """`read_annotations` for content that is already in memory, called ``name`` in messages."""
-    lists = {
-        section: _section(content, section, name)
-        for section in ("categories", "images", "annotations")
-    }
-    check = _Check()
-    for i, entry in enumerate(lists["categories"]):
+    categories, images, annotations = (
+        _section(content, section, name) for section in ("categories", "images", "annotations")
+    )
+    check = _Check(size_of)
+    for i, entry in enumerate(categories):
         check.category(entry, f"categories[{i}]")
     _refuse_nothing(check.categories, "categories", check.issues, name)
-    for i, entry in enumerate(lists["images"]):
-        check.image(entry, f"images[{i}]", size_of)
-    _refuse_nothing(check.photos, "images", check.issues, name)
+    for i, entry in enumerate(images):
+        check.image(entry, f"images[{i}]")
+    _refuse_nothing(check.images, "images", check.issues, name)
     labels = {number: label for label, number in enumerate(sorted(check.categories))}
-    for i, entry in enumerate(lists["annotations"]):
+    for i, entry in enumerate(annotations):
         check.annotation(entry, f"annotations[{i}]", labels)
     if not any(check.objects):
-        what = "there is no usable annotation: nothing can be learned or measured"
-        check.issues.append(Issue(None, None, what, "annotate some objects"))
-    counts = {section: len(entries) for section, entries in lists.items()}
-    categories = dict(sorted(check.categories.items()))
-    return Annotations(categories, check.photos, check.objects, check.issues, counts)
+        message = "there is no usable annotation: nothing can be learned or measured"
+        check.issues.append(Issue(None, None, message, "annotate some objects"))
+    counts = {"categories": len(categories), "images": len(images), "annotations": len(annotations)}
+    by_id = dict(sorted(check.categories.items()))
+    return Annotations(by_id, check.images, check.objects, check.issues, counts)
 
 
 def _section(content: Any, section: str, name: str) -> list[Any]:
@@ -160,19 +169,20 @@ def _section(content: Any, section: str, name: str) -> list[Any]:
     return entries
 
 
-def _refuse_nothing(found: Any, section: str, issues: list[Issue], name: str) -> None:
-    if not found:
-        first = f"; the first: {issues[-1]}" if issues else ""
-        raise ValueError(f"{name}: none of its {section} can be used{first or ': there are none'}")
+def _refuse_nothing(usable: Any, section: str, issues: list[Issue], name: str) -> None:
+    if not usable:
+        first = f"; the first: {issues[-1]}" if issues else ": there are none"
+        raise ValueError(f"{name}: none of its {section} can be used{first}")
 
 
 @dataclass
 class _Check:
     """Goes through the entries one by one and keeps what can be used."""
 
+    size_of: SizeOf
     categories: dict[int, str] = field(default_factory=dict)
-    photos: list[Photo] = field(default_factory=list)
-    objects: list[list[Object]] = field(default_factory=list)
+    images: list[ImageEntry] = field(default_factory=list)
+    objects: list[list[ObjectEntry]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     rows: dict[int, int | None] = field(default_factory=dict)  # image id -> row; None: left out
     names: dict[str, int] = field(default_factory=dict)  # file name -> image id
@@ -180,89 +190,82 @@ class _Check:
 
     def category(self, entry: Any, place: str) -> None:
         try:
-            number, name = _category(entry)
+            number, name = _id(entry, "id"), _text(entry, "name")
             if number in self.categories:
-                raise InvalidAnnotation(
-                    f"the id {number} is used twice", "give every category its own id"
-                )
+                message = f"the id {number} is used twice"
+                raise InvalidAnnotation(message, "give every category its own id")
             self.categories[number] = name
         except InvalidAnnotation as reason:
             self.issues.append(Issue(None, None, f"{place}: {reason.message}", reason.fix))
 
-    def image(self, entry: Any, place: str, size_of: SizeOf) -> None:
-        number = None
-        try:
-            _need_object(entry)
-            place = shorten(entry["file_name"]) if entry.get("file_name") else place
+    def image(self, entry: Any, place: str) -> None:
+        if isinstance(entry, dict) and entry.get("file_name"):
+            place = shorten(entry["file_name"])
+        with collect_issue(self.issues, place):
             number = _id(entry, "id")
-            photo = self._photo(number, entry, place, size_of)
-            self.rows[number] = len(self.photos)
-            self.names[photo.file_name] = number
-            self.photos.append(photo)
+            if number in self.rows:
+                message = f"the image id {number} is used twice"
+                raise InvalidAnnotation(message, "give every image its own id")
+            self.rows[number] = None  # left out, unless all goes well
+            image = self._image_entry(number, entry, place)
+            self.rows[number] = len(self.images)
+            self.names[image.file_name] = number
+            self.images.append(image)
             self.objects.append([])
-        except InvalidAnnotation as reason:
-            self.issues.append(Issue(place, None, reason.message, reason.fix))
-            if number is not None:
-                self.rows.setdefault(number, None)
 
-    def _photo(self, number: int, entry: Any, place: str, size_of: SizeOf) -> Photo:
-        if number in self.rows:
-            raise InvalidAnnotation(
-                f"the image id {number} is used twice", "give every image its own id"
-            )
+    def _image_entry(self, number: int, entry: dict[str, Any], place: str) -> ImageEntry:
         name = _text(entry, "file_name")
         if name in self.names:
-            what = f"the image is listed twice, as {self.names[name]} and as {number}"
-            raise InvalidAnnotation(what, "keep one entry, with all annotations")
+            message = f"the image is listed twice, as {self.names[name]} and as {number}"
+            raise InvalidAnnotation(message, "keep one entry, with all annotations")
         height, width = entry.get("height"), entry.get("width")
         if not all(type(side) is int and side > 0 for side in (height, width)):
-            height, width = self._size_of_file(entry, name, place, size_of)
-        if height * width > MOST_PIXELS:
-            what = f"{shorten(width)} x {shorten(height)} pixels are more than Pillow decodes"
-            raise InvalidAnnotation(what, "make the photo smaller, or write its true size")
-        return Photo(number, name, height, width)
+            height, width = self._size_of_file(entry, name, place)
+        if height * width > MAX_PIXELS:
+            message = f"{shorten(width)} x {shorten(height)} pixels are more than Pillow decodes"
+            raise InvalidAnnotation(message, "make the image smaller, or write its true size")
+        return ImageEntry(number, name, height, width)
 
-    def _size_of_file(self, entry: Any, name: str, place: str, size_of: SizeOf) -> tuple[int, int]:
-        said = ", ".join(f'"{key}" {shorten(entry.get(key))}' for key in ("height", "width"))
-        size = size_of(name)
+    def _size_of_file(self, entry: dict[str, Any], name: str, place: str) -> tuple[int, int]:
+        stated = ", ".join(f'"{key}" {shorten(entry.get(key))}' for key in ("height", "width"))
+        size = self.size_of(name)
         if size is None:
-            what = f"no size ({said}), and the photo cannot be read"
-            raise InvalidAnnotation(what, "put the photo into the image folder")
+            message = f"no size ({stated}), and the image cannot be read"
+            raise InvalidAnnotation(message, "put it into the image folder")
         fix = f'write "height": {size[0]}, "width": {size[1]}'
-        what = f"no size ({said}); that of the file is used"
-        self.issues.append(Issue(place, None, what, fix))
+        message = f"no size ({stated}); that of the file is used"
+        self.issues.append(Issue(place, None, message, fix))
         return size
 
     def annotation(self, entry: Any, place: str, labels: dict[int, int]) -> None:
-        photo = None
-        try:
-            _need_object(entry)
+        number = entry.get("id") if isinstance(entry, dict) else None
+        name = number if type(number) is int and abs(number) <= MAX_ID else place
+        row = None
+        with collect_issue(self.issues, None, name):
             row = self._row(entry)
-            if row is None:  # its image is left out, and that has been said
-                return
-            photo = self.photos[row]
-
-            def report(what: str, fix: str) -> None:
-                name = _name(entry, place)
-                self.issues.append(Issue(shorten(photo.file_name), name, what, fix))
-
-            self._check_id(entry, report)
-            self.objects[row].append(read_object(entry, labels, photo.height, photo.width, report))
-        except InvalidAnnotation as reason:
-            image = None if photo is None else shorten(photo.file_name)
-            self.issues.append(Issue(image, _name(entry, place), reason.message, reason.fix))
+        if row is None:  # its image is left out, and that has been reported
             return
-        if self.objects[row][-1].ignore:
-            report("it is marked ignore, and not trained on", "nothing, if that is meant")
+        image = self.images[row]
+        file_name = shorten(image.file_name)
 
-    def _row(self, entry: dict[str, Any]) -> int | None:
+        def report(message: str, fix: str) -> None:
+            self.issues.append(Issue(file_name, name, message, fix))
+
+        with collect_issue(self.issues, file_name, name):
+            self._check_id(entry, report)
+            made = read_object(entry, labels, image.height, image.width, report)
+            self.objects[row].append(made)
+            if made.ignore:
+                report("it is marked ignore, and not trained on", "nothing, if that is meant")
+
+    def _row(self, entry: Any) -> int | None:
         number = _id(entry, "image_id")
         if number not in self.rows:
-            what = f'its "image_id" {number} is not among images'
-            raise InvalidAnnotation(what, "add the image, or remove the annotation")
+            message = f'its "image_id" {number} is not among images'
+            raise InvalidAnnotation(message, "add the image, or remove the annotation")
         return self.rows[number]
 
-    def _check_id(self, entry: dict[str, Any], report: Callable[[str, str], None]) -> None:
+    def _check_id(self, entry: dict[str, Any], report: Report) -> None:
         """Ids of annotations are only names: those without a good one are used all the same."""
         try:
             number = _id(entry, "id")
@@ -277,34 +280,17 @@ class _Check:
             report("its id is used twice; both are used", "give every annotation its own id")
 
 
-def _name(entry: Any, place: str) -> int | str:
-    """What an annotation is called in a message."""
-    number = entry.get("id") if isinstance(entry, dict) else None
-    return number if type(number) is int and abs(number) <= LARGEST_ID else place
-
-
-def _category(entry: Any) -> tuple[int, str]:
-    _need_object(entry)
-    return _id(entry, "id"), _text(entry, "name")
-
-
-def _need_object(entry: Any) -> None:
+def _id(entry: Any, key: str) -> int:
     if not isinstance(entry, dict):
         raise InvalidAnnotation(f"{shorten(entry)} is no entry", 'write it as {"id": ..., ...}')
-
-
-def _id(entry: dict[str, Any], key: str) -> int:
     if key not in entry:
         raise InvalidAnnotation(f'no "{key}"', f'add a whole number as "{key}"')
     number = entry[key]
-    if type(number) is not int or abs(number) > LARGEST_ID:
-        what = f'"{key}" is {_kind(number)}{shorten(number)}, no whole number'
-        raise InvalidAnnotation(what, f'write "{key}" as a number without quotes, everywhere')
+    if type(number) is not int or abs(number) > MAX_ID:
+        kind = "the text " if isinstance(number, str) else ""
+        message = f'"{key}" is {kind}{shorten(number)}, no whole number'
+        raise InvalidAnnotation(message, f'write "{key}" as a number without quotes, everywhere')
     return number
-
-
-def _kind(value: Any) -> str:
-    return "the text " if isinstance(value, str) else ""
 
 
 def _text(entry: dict[str, Any], key: str) -> str:
@@ -312,54 +298,49 @@ def _text(entry: dict[str, Any], key: str) -> str:
         raise InvalidAnnotation(f'no "{key}"', f'add "{key}"')
     text = entry[key]
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
-        raise InvalidAnnotation(
-            f'"{key}" is {shorten(text)}, no printable text', f'write "{key}" as text'
-        )
+        message = f'"{key}" is {shorten(text)}, no printable text'
+        raise InvalidAnnotation(message, f'write "{key}" as text')
     return text
 
 
 def read_object(
-    entry: dict[str, Any],
-    labels: dict[int, int],
-    height: int,
-    width: int,
-    report: Callable[[str, str], None],
-) -> Object:
+    entry: dict[str, Any], labels: dict[int, int], height: int, width: int, report: Report
+) -> ObjectEntry:
     """One annotation.
 
     Args:
         entry: as the file has it.
         labels: category id -> label.
         height, width: of its image.
-        report: told (what, fix) about parts that are left out while the rest is used.
+        report: hears of parts that are left out while the rest is used.
 
     Raises:
         InvalidAnnotation: it says why.
     """
     category = _id(entry, "category_id")
     if category not in labels:
-        what = f'its "category_id" {category} is not among categories'
-        raise InvalidAnnotation(what, "add the category, or remove the annotation")
+        message = f'its "category_id" {category} is not among categories'
+        raise InvalidAnnotation(message, "add the category, or remove the annotation")
     is_crowd = entry.get("iscrowd", 0)
     if type(is_crowd) not in (int, bool) or is_crowd not in (0, 1):
-        what = f'its "iscrowd" is {shorten(is_crowd)}'
-        raise InvalidAnnotation(what, 'write "iscrowd": 0, or 1 for a crowd')
+        message = f'its "iscrowd" is {shorten(is_crowd)}'
+        raise InvalidAnnotation(message, 'write "iscrowd": 0, or 1 for a crowd')
     shape = _shape(entry.get("segmentation"), height, width, report)
     bbox = _bbox(entry.get("bbox"), shape, height, width)
     area = entry.get("area")
     if area is not None and not (are_numbers([area]) and area > 0):
-        what = f'its "area" is {shorten(area)}; that of the mask is used'
-        report(what, "write the number of its pixels, or nothing")
+        message = f'its "area" is {shorten(area)}; that of the mask is used'
+        report(message, "write the number of its pixels, or nothing")
         area = None
-    return Object(bbox, labels[category], shape, bool(is_crowd), bool(entry.get("ignore")), area)
+    ignore = bool(entry.get("ignore"))
+    return ObjectEntry(bbox, labels[category], shape, bool(is_crowd), ignore, area)
 
 
-def _shape(
-    segmentation: Any, height: int, width: int, report: Callable[[str, str], None]
-) -> Polygons | np.ndarray:
+def _shape(segmentation: Any, height: int, width: int, report: Report) -> Polygons | np.ndarray:
+    fix = "outline the object, or remove the annotation"
     if not segmentation:
-        what = "no segmentation, and masks cannot be trained from a box"
-        raise InvalidAnnotation(what, "outline the object, or remove the annotation")
+        message = "no segmentation, and masks cannot be trained from a box"
+        raise InvalidAnnotation(message, fix)
     if isinstance(segmentation, dict):
         return rle.parse(segmentation, height, width)
     parts = []
@@ -370,7 +351,7 @@ def _shape(
         else:
             report(reason, "outline this part again, or remove it")
     if not parts:
-        raise InvalidAnnotation("no usable polygon", "outline the object, or remove the annotation")
+        raise InvalidAnnotation("no usable polygon", fix)
     return parts
 
 
@@ -378,11 +359,10 @@ def _bad_part(part: Any, height: int, width: int) -> str | None:
     """Why a polygon is none; None if it is one."""
     if not are_numbers(part) or len(part) < 6 or len(part) % 2:
         return "a polygon part is not [x1, y1, x2, y2, ...] with 3 points or more"
-    far_x, far_y = 2 * width, 2 * height  # a figure that leaves the image may keep its corners
-    if min(part[0::2]) < -far_x or max(part[0::2]) > far_x + width:
-        return "a polygon part lies far outside the image"
-    if min(part[1::2]) < -far_y or max(part[1::2]) > far_y + height:
-        return "a polygon part lies far outside the image"
+    for values, side in ((part[0::2], width), (part[1::2], height)):
+        # a shape that leaves the image may keep its corners
+        if min(values) < -2 * side or max(values) > 3 * side:
+            return "a polygon part lies far outside the image"
     return None
 
 
@@ -400,17 +380,17 @@ def _bbox(
     bbox: Any, shape: Polygons | np.ndarray, height: int, width: int
 ) -> tuple[float, float, float, float]:
     """x, y, width and height; checked to have area in the image, and to meet the shape."""
-    redraw = "draw it again, or remove the annotation"
+    fix = "draw it again, or remove the annotation"
     x1, y1, x2, y2 = _extent(shape, height)
     if bbox is None:
         bbox = [x1, y1, x2 - x1, y2 - y1]
     elif not are_numbers(bbox) or len(bbox) != 4:
-        raise InvalidAnnotation(f"its bbox is {shorten(bbox)}, not [x, y, w, h]", redraw)
+        raise InvalidAnnotation(f"its bbox is {shorten(bbox)}, not [x, y, w, h]", fix)
     box = clip_boxes(np.array([bbox], np.float64), height, width)[0]
-    if (box[2:] - box[:2] < SMALLEST_SIDE).any():
-        raise InvalidAnnotation("its box has no area inside the image", redraw)
+    if (box[2:] - box[:2] < MIN_SIDE).any():
+        raise InvalidAnnotation("its box has no area inside the image", fix)
     if min(box[2], x2) <= max(box[0], x1) or min(box[3], y2) <= max(box[1], y1):
-        raise InvalidAnnotation("its segmentation has no area inside its box", redraw)
+        raise InvalidAnnotation("its segmentation has no area inside its box", fix)
     return tuple(bbox)
 
 

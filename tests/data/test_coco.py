@@ -11,6 +11,7 @@ from pycocotools import mask as rle
 
 from maskrcnn_edu.data.coco import CocoDataset, sample_from_array
 from maskrcnn_edu.data.image_file import read_image
+from maskrcnn_edu.data.problems import UnreadableImage
 from maskrcnn_edu.data.transforms import Decode
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
@@ -219,15 +220,15 @@ def test_a_file_that_is_no_json_is_refused_by_name(tmp_path):
         CocoDataset(path, tmp_path)
 
 
-# ---- photos ----------------------------------------------------------------------
+# ---- images ----------------------------------------------------------------------
 
 
-def saved(tmp_path, image, name="photo.png", **options):
+def saved(tmp_path, image, name="image.png", **options):
     image.save(tmp_path / name, **options)
     return tmp_path / name
 
 
-def pixel_of(tmp_path, image, name="photo.png", **options):
+def pixel_of(tmp_path, image, name="image.png", **options):
     rgb = read_image(saved(tmp_path, image, name, **options))
     assert rgb.dtype == np.uint8 and rgb.shape == (*image.size[::-1], 3)
     return rgb[0, 0].tolist()
@@ -260,7 +261,7 @@ def test_floating_point_is_taken_as_0_to_255(tmp_path):
     assert read_image(path)[0, :, 0].tolist() == [200, 0, 255]
 
 
-def exif_photo(tmp_path):
+def exif_image(tmp_path):
     """Stored lying, 6 wide and 4 high, with a white top left; to be shown turned by 90 degrees."""
     pixels = np.zeros((4, 6, 3), np.uint8)
     pixels[0, 0] = 255
@@ -270,20 +271,20 @@ def exif_photo(tmp_path):
     return saved(tmp_path, image, "turned.png", exif=exif)
 
 
-def test_exif_turns_the_photo_upright(tmp_path):
-    path = exif_photo(tmp_path)
+def test_exif_turns_the_image_upright(tmp_path):
+    path = exif_image(tmp_path)
     for rgb in (read_image(path), read_image(path, (6, 4))):
         assert rgb.shape == (6, 4, 3)
         assert rgb[0, 3].tolist() == [255, 255, 255]
 
 
-def test_exif_is_not_obeyed_if_the_annotations_are_for_the_stored_photo(tmp_path):
-    rgb = read_image(exif_photo(tmp_path), (4, 6))
+def test_exif_is_not_obeyed_if_the_annotations_are_for_the_stored_image(tmp_path):
+    rgb = read_image(exif_image(tmp_path), (4, 6))
     assert rgb.shape == (4, 6, 3)
     assert rgb[0, 0].tolist() == [255, 255, 255]
 
 
-def test_bad_photos_are_refused_by_name(tmp_path):
+def test_bad_images_are_refused_by_name(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     whole = saved(tmp_path, Image.new("RGB", (60, 40)), "whole.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
@@ -292,13 +293,13 @@ def test_bad_photos_are_refused_by_name(tmp_path):
             read_image(tmp_path / name)
 
 
-def test_decode_refuses_a_photo_of_another_size(read, tmp_path):
+def test_decode_refuses_an_image_of_another_size(read, tmp_path):
     saved(tmp_path, Image.new("RGB", (6, 5)), "a.png")
-    with pytest.raises(ValueError, match="a.png.*5 high and 6 wide.* 4 and 6"):
+    with pytest.raises(UnreadableImage, match="a.png.*5 high and 6 wide.* 4 and 6"):
         Decode()(read()[0], np.random.default_rng(0))
 
 
-def test_decode_reads_the_photo(read, tmp_path):
+def test_decode_reads_the_image(read, tmp_path):
     saved(tmp_path, Image.new("RGB", (6, 4), (1, 2, 3)), "a.png")
     image = Decode()(read()[0], np.random.default_rng(0)).image
     assert image.shape == (4, 6, 3) and image[0, 0].tolist() == [1, 2, 3]

@@ -65,7 +65,7 @@ def square(x, y, side):
 
 
 def sound():
-    """Two photos, two classes, polygons and both kinds of RLE."""
+    """Two images, two classes, polygons and both kinds of RLE."""
     area = HEIGHT * WIDTH
     segmentations = [
         [square(2, 2, 6)],
@@ -117,7 +117,7 @@ def go_all_the_way(json_bytes, folder):
         none_is_left = len(bad) == len(dataset)
         assert code == (2 if none_is_left else 1 if dataset.issues or bad else 0)
         if none_is_left:
-            with pytest.raises(ValueError, match="none of the .* photos can be read"):
+            with pytest.raises(ValueError, match="none of the .* images can be read"):
                 list(READER.loader(dataset).epoch(0))
         else:
             for batch in READER.loader(dataset).epoch(0):
@@ -253,29 +253,29 @@ def test_broken_bytes_of_the_annotation_file(folder, data):
     go_all_the_way(data, folder)
 
 
-def photo_bytes(kind, mode="RGB"):
+def image_bytes(kind, mode="RGB"):
     pixels = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(buffer, kind)
     return buffer.getvalue()
 
 
-PHOTOS = [photo_bytes("PNG"), photo_bytes("JPEG"), photo_bytes("PNG", "P"), photo_bytes("GIF", "P"),
-          photo_bytes("BMP"), photo_bytes("TIFF"), photo_bytes("WEBP"), b"", b"text"]  # fmt: skip
+IMAGES = [image_bytes("PNG"), image_bytes("JPEG"), image_bytes("PNG", "P"), image_bytes("GIF", "P"),
+          image_bytes("BMP"), image_bytes("TIFF"), image_bytes("WEBP"), b"", b"text"]  # fmt: skip
 
 
 @several(600)
 @given(
-    first=st.sampled_from(PHOTOS).flatmap(lambda p: damaged(p) if p else st.just(p)),
-    second=st.sampled_from(PHOTOS).flatmap(lambda p: st.just(p) | damaged(p or b"x")),
+    first=st.sampled_from(IMAGES).flatmap(lambda p: damaged(p) if p else st.just(p)),
+    second=st.sampled_from(IMAGES).flatmap(lambda p: st.just(p) | damaged(p or b"x")),
 )
-def test_broken_bytes_of_photos(tmp_path_factory, first, second):
-    folder = tmp_path_factory.getbasetemp() / "photos"
+def test_broken_bytes_of_images(tmp_path_factory, first, second):
+    folder = tmp_path_factory.getbasetemp() / "images"
     folder.mkdir(exist_ok=True)
     (folder / "a.png").write_bytes(first)  # the ending is wrong more often than not
     (folder / "b.jpg").write_bytes(second)
     dataset = go_all_the_way(json.dumps(sound()).encode(), folder)
-    assert dataset.issues == []  # the file has none; only photos are broken
+    assert dataset.issues == []  # the file has none; only images are broken
 
 
 # ---- absurd sizes --------------------------------------------------------------------

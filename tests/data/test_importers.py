@@ -17,7 +17,7 @@ from maskrcnn_edu.data.importers.write_coco import LabeledImage, ellipse, split
 from maskrcnn_edu.system.files import atomic_folder
 
 
-def photo(path, size=(20, 16)):
+def write_image(path, size=(20, 16)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (9, 99, 9)).save(path)
     return path
@@ -54,7 +54,7 @@ def labelme(folder, name, *shapes, **changes):
 
 def test_labelme_shapes(tmp_path):
     folder = tmp_path / "in"
-    photo(folder / "a.png")
+    write_image(folder / "a.png")
     labelme(
         folder,
         "a",
@@ -72,7 +72,7 @@ def test_labelme_shapes(tmp_path):
     assert data[0].image is None and data.file_name(0) == "a.png"
 
 
-def test_labelme_uses_the_embedded_photo_if_there_is_no_other(tmp_path):
+def test_labelme_uses_the_embedded_image_if_there_is_no_other(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     stored = io.BytesIO()
@@ -82,17 +82,17 @@ def test_labelme_uses_the_embedded_photo_if_there_is_no_other(tmp_path):
     assert data.image_issue(0) is None
 
 
-def test_labelme_finds_a_photo_whose_path_was_of_another_machine(tmp_path):
-    photo(tmp_path / "a.png")
+def test_labelme_finds_an_image_whose_path_was_of_another_machine(tmp_path):
+    write_image(tmp_path / "a.png")
     labelme(tmp_path, "a", shape(), imagePath="..\\photos\\a.png")
     (made,), issues = read_labelme(tmp_path)
-    assert made.photo == tmp_path / "a.png" and issues == []
+    assert made.path == tmp_path / "a.png" and issues == []
 
 
 def test_broken_labelme_files_are_reported_and_the_rest_is_used(tmp_path, capsys):
     folder = tmp_path / "in"
     for name in "abcdef":
-        photo(folder / f"{name}.png")
+        write_image(folder / f"{name}.png")
     labelme(folder, "a", shape(), shape(""), shape(kind="line"), shape(points=[(1, 1)]))
     labelme(folder, "b", shape(points=[(1, 1), (5, math.nan), (5, 4)]))
     labelme(folder, "c", imageHeight=99)
@@ -136,7 +136,7 @@ def via(folder, *regions, project=True, name="a.png"):
 @pytest.mark.parametrize("project", [True, False])
 def test_via_shapes(tmp_path, project):
     folder = tmp_path / "in"
-    photo(folder / "a.png")
+    write_image(folder / "a.png")
     via(folder, *VIA_SHAPES, project=project)
     code, (data,) = imported("via", folder, tmp_path / "out", "--val-share", "0")
     assert code == 0 and data.class_names == ["cat", "dog"]
@@ -144,7 +144,7 @@ def test_via_shapes(tmp_path, project):
 
 
 def test_via_without_classes_needs_a_name(tmp_path):
-    photo(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     via(tmp_path, region(VIA_SHAPES[1]["shape_attributes"]))
     (made,), (issue,) = read_via(tmp_path)
     assert made.annotations == [] and "--class-name" in issue.fix
@@ -153,7 +153,7 @@ def test_via_without_classes_needs_a_name(tmp_path):
 
 
 def test_via_broken_entries_are_reported(tmp_path):
-    photo(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     via(
         tmp_path,
         region({"name": "point"}, kind="x"),
@@ -190,7 +190,7 @@ def two_objects(dtype=np.uint8):
 def test_masks_of_one_class(tmp_path):
     folder = tmp_path / "in"
     for name in "ab":
-        photo(folder / "images" / f"{name}.png")
+        write_image(folder / "images" / f"{name}.png")
     mask_file(folder / "masks" / "a.png", two_objects())
     mask_file(folder / "masks" / "b_mask.png", two_objects(np.uint16))
     options = ("--class-name", "cell", "--val-share", "0")
@@ -202,7 +202,7 @@ def test_masks_of_one_class(tmp_path):
 
 def test_masks_in_folders_of_classes(tmp_path):
     folder = tmp_path / "in"
-    photo(folder / "images" / "a.jpg")
+    write_image(folder / "images" / "a.jpg")
     mask_file(folder / "masks" / "cat" / "a.png", two_objects())
     mask_file(folder / "masks" / "dog" / "a.png", np.eye(16, 20, dtype=np.uint8), palette=True)
     _, (data,) = imported("masks", folder, tmp_path / "out", "--val-share", "0")
@@ -212,7 +212,7 @@ def test_masks_in_folders_of_classes(tmp_path):
 def test_pascal_voc(tmp_path):
     folder = tmp_path / "in"
     for name in ("2007_1.jpg", "2007_2.jpg"):
-        photo(folder / "JPEGImages" / name)
+        write_image(folder / "JPEGImages" / name)
     classes = np.where(two_objects() == 1, 15, np.where(two_objects() == 2, 8, 0)).astype(np.uint8)
     mask_file(folder / "SegmentationObject" / "2007_1.png", two_objects(), palette=True)
     mask_file(folder / "SegmentationClass" / "2007_1.png", classes, palette=True)
@@ -225,7 +225,7 @@ def test_pascal_voc(tmp_path):
 def test_broken_masks_are_reported(tmp_path, capsys):
     folder = tmp_path / "in"
     for name in "abcdef":
-        photo(folder / "images" / f"{name}.png")
+        write_image(folder / "images" / f"{name}.png")
     mask_file(folder / "masks" / "a.png", two_objects())
     mask_file(folder / "masks" / "b.png", two_objects() // 2 * 2)  # 0, 2 and 254
     mask_file(folder / "masks" / "c.png", np.where(two_objects() > 0, 255, 0).astype(np.uint8))
@@ -237,7 +237,7 @@ def test_broken_masks_are_reported(tmp_path, capsys):
     code, (data,) = imported("masks", folder, tmp_path / "out", *options)
     assert code == 1 and [len(data[i].gt) for i in range(len(data))] == [2, 2]
     printed = " ".join(capsys.readouterr().out.split())
-    for words in ("255 belongs", "colours (RGB)", "says 5 and 5", "no photo of this",
+    for words in ("255 belongs", "colours (RGB)", "says 5 and 5", "no image of this",
                   "cannot be read as an image"):  # fmt: skip
         assert words in printed, words
 
@@ -248,7 +248,7 @@ def test_broken_masks_are_reported(tmp_path, capsys):
         (["labelme", "nowhere"], "nowhere: there is no such folder"),
         (["labelme", "."], "no .json file here"),
         (["via", "."], "no .json file here"),
-        (["masks", "."], "put the photos there"),
+        (["masks", "."], "put the images there"),
     ],
 )
 def test_a_folder_with_nothing_in_it(tmp_path, monkeypatch, capsys, arguments, words):
@@ -262,12 +262,12 @@ def test_a_folder_with_nothing_in_it(tmp_path, monkeypatch, capsys, arguments, w
 # ---- writing ---------------------------------------------------------------------
 
 
-def test_photos_can_be_linked_and_names_do_not_collide(tmp_path):
+def test_images_can_be_linked_and_names_do_not_collide(tmp_path):
     folder = tmp_path / "in"
     for name in ("x/a.png", "y/a.png"):
-        photo(folder / name)
+        write_image(folder / name)
         labelme(folder / name[0], "a", shape())
-    photo(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     labelme(folder, "far", shape(), imagePath="../a.png")
     code, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0", "--link")
     assert code == 0 and sorted(map(data.file_name, range(3))) == ["a.png", "x/a.png", "y/a.png"]
@@ -276,7 +276,7 @@ def test_photos_can_be_linked_and_names_do_not_collide(tmp_path):
 
 def test_an_import_that_fails_leaves_nothing(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "in"
-    photo(folder / "a.png")
+    write_image(folder / "a.png")
     labelme(folder, "a", shape())
 
     def full(*_):

@@ -1,4 +1,4 @@
-"""Photos that cannot be read: training and evaluation go on without them."""
+"""Images that cannot be read: training and evaluation go on without them."""
 
 import json
 import warnings
@@ -19,7 +19,7 @@ BAD = (3, 8, 9)
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve photos with one object each; three of them cannot be read."""
+    """Twelve images with one object each; three of them cannot be read."""
     rng = np.random.default_rng(0)
     for i in range(COUNT):
         Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / f"{i}.png")
@@ -61,7 +61,7 @@ def quiet():
         yield
 
 
-def test_the_photo_is_named_once_with_the_reason(folder):
+def test_the_image_is_named_once_with_the_reason(folder):
     loading = loader(folder)
     with pytest.warns(LeftOutWarning) as told:
         for epoch in range(3):
@@ -73,7 +73,7 @@ def test_the_photo_is_named_once_with_the_reason(folder):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_batches_stay_full_and_hold_readable_photos_only(folder, quiet, batch_size):
+def test_batches_stay_full_and_hold_readable_images_only(folder, quiet, batch_size):
     loading = loader(folder, batch_size=batch_size)
     batches = ids(loading.epoch(0))
     assert len(batches) == len(loading) == -(-COUNT // batch_size)
@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_batches_wherever_one_begins(folder, quiet)
     assert ids(loader(folder, seed=6).epoch(3)) != ids(whole)
 
 
-def test_no_photo_stands_in_for_all_others(folder, quiet):
+def test_no_image_stands_in_for_all_others(folder, quiet):
     loading = loader(folder, shuffle=False)
     places = [[i for batch in ids(loading.epoch(e)) for i in batch] for e in range(20)]
     stand_ins = {row[bad] for row in places for bad in BAD}
@@ -107,20 +107,20 @@ def test_processes_have_equally_many_batches(folder, quiet):
     assert len(ranks[0]) == len(ranks[1]) == 3
 
 
-def test_without_any_readable_photo_there_is_one_clear_error(folder, quiet):
+def test_without_any_readable_image_there_is_one_clear_error(folder, quiet):
     for path in folder.glob("*.png"):
         path.unlink()
-    with pytest.raises(ValueError, match=r"none of the 12 photos can be read, .*image folder"):
+    with pytest.raises(ValueError, match=r"none of the 12 images can be read; .*image folder"):
         list(loader(folder).epoch(0))
 
 
-def test_mistakes_in_the_configuration_are_not_taken_for_broken_photos(folder):
+def test_mistakes_in_the_configuration_are_not_taken_for_broken_images(folder):
     data = CocoDataset(folder / "all.json", folder)
     with pytest.raises(ValueError, match="Permute needs an image"):
         list(BatchLoader(data, [Permute()], [], 1).epoch(0))
 
 
-def test_decode_says_that_it_is_the_photo(folder):
+def test_decode_says_that_it_is_the_image(folder):
     data = CocoDataset(folder / "all.json", folder)
     with pytest.raises(UnreadableImage, match="3.png"):
         Decode()(data[3], np.random.default_rng(0))
@@ -139,7 +139,7 @@ def test_evaluation_leaves_them_out(folder, quiet, tiny_fpn):
     assert (found.bbox, found.segm) == (expected.bbox, expected.segm)
 
 
-def test_several_workers_leave_out_the_same_photos_and_say_so_once(folder):
+def test_several_workers_leave_out_the_same_images_and_say_so_once(folder):
     dataset = CocoDataset(folder / "all.json", folder)
     steps = [Decode(), RandomFlip(), NormalizeImage(), Permute()]
     found = []

@@ -24,7 +24,7 @@ from maskrcnn_edu.system.download import DownloadError
 SIDE = 16
 
 
-def photo(kind):
+def image_bytes(kind):
     buffer = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
     Image.fromarray(noise).save(buffer, kind)
@@ -79,15 +79,19 @@ ARCHIVES = {
             "annotations/instances_train2017.json": coco_json(7),
         }
     ),
-    "val2017.zip": packed({f"val2017/{i:012d}.jpg": photo("JPEG") for i in range(5)}),
-    "train2017.zip": packed({f"train2017/{i:012d}.jpg": photo("JPEG") for i in range(7)}),
+    "val2017.zip": packed({f"val2017/{i:012d}.jpg": image_bytes("JPEG") for i in range(5)}),
+    "train2017.zip": packed({f"train2017/{i:012d}.jpg": image_bytes("JPEG") for i in range(7)}),
     "PennFudanPed.zip": packed(
-        {f"PennFudanPed/PNGImages/FudanPed{i}.png": photo("PNG") for i in range(5)}
+        {f"PennFudanPed/PNGImages/FudanPed{i}.png": image_bytes("PNG") for i in range(5)}
         | {f"PennFudanPed/PedMasks/FudanPed{i}_mask.png": mask() for i in range(5)}
         | {"PennFudanPed/readme.txt": "hello"}
     ),
     "balloon_dataset.zip": packed(
-        {f"balloon/{part}/{i}.jpg": photo("JPEG") for part in ("train", "val") for i in range(2)}
+        {
+            f"balloon/{part}/{i}.jpg": image_bytes("JPEG")
+            for part in ("train", "val")
+            for i in range(2)
+        }
         | {"balloon/train/via_region_data.json": balloons(["0.jpg", "1.jpg"])}
         | {"balloon/val/via_region_data.json": balloons(["0.jpg", "1.jpg"])}
         | {"__MACOSX/balloon/._x": "junk"}
@@ -168,7 +172,7 @@ def test_what_is_there_is_not_made_again(server, no_checksums, tmp_path):
     assert len(server.requests) == count
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x").write_text("x")
-    with pytest.raises(ValueError, match="something else is there"):
+    with pytest.raises(ValueError, match="is there already; choose another --out"):
         get_dataset("balloon", tmp_path / "mine", server.url)
 
 
@@ -183,15 +187,16 @@ def test_after_a_kill_the_next_run_goes_on_where_it_stopped(
     server, no_checksums, tmp_path, monkeypatch
 ):
     taken = []
-    take_out = datasets._take_out
+    copy = shutil.copyfileobj
 
-    def killed(packed, member, path):
-        taken.append(member.filename)
+    def killed(source, target):
+        taken.append(source.name)
+        target.write(source.read(100))
         if len(taken) == 3:
-            raise SystemExit  # nothing is cleaned up, as after kill -9
-        take_out(packed, member, path)
+            raise SystemExit  # in the middle of a file
+        copy(source, target)
 
-    monkeypatch.setattr(datasets, "_take_out", killed)
+    monkeypatch.setattr(shutil, "copyfileobj", killed)
     with pytest.raises(SystemExit):
         get_dataset("balloon", tmp_path / "b", server.url, quiet=True)
     assert names(tmp_path) == ["b.part"]
@@ -213,7 +218,7 @@ def test_a_wrong_checksum(server, tmp_path, capsys, monkeypatch):
 def test_a_damaged_archive_is_removed_and_fetched_again(server, no_checksums, tmp_path):
     whole = ARCHIVES["balloon_dataset.zip"]
     spoiled = bytearray(whole)
-    at = whole.index(b"\xff\xd8\xff")  # in the middle of a photo
+    at = whole.index(b"\xff\xd8\xff")  # in the middle of an image
     spoiled[at + 200] ^= 0xFF
     for content in (bytes(spoiled), whole[: len(whole) // 2], b"<html>404</html>"):
         server.archives["balloon_dataset.zip"] = content

@@ -71,7 +71,7 @@ PROBLEMS = [
     (put("images", 1, file_name="a.png"), "a.png", None, "listed twice, as 10 and as 7", (1, 1)),
     (put("images", 0, width=10**12), "a.png", None, "1000000000000 x 4 pixels are more", (1, 1)),
     (add("images", 3), "images[2]", None, "3 is no entry", (2, 2)),
-    # sizes that the file does not say are read from the photo
+    # sizes that the file does not say are read from the image
     (drop("images", 0, "height"), "a.png", None, '"height" None', (2, 2)),
     (put("images", 0, height=0), "a.png", None, "that of the file is used", (2, 2)),
     (put("images", 0, width="6"), "a.png", None, '"width" 6', (2, 2)),
@@ -133,7 +133,7 @@ def test_a_file_without_annotations_says_so(read):
     assert "no usable annotation" in issue.message
 
 
-def test_a_missing_size_is_that_of_the_upright_photo(read, tmp_path):
+def test_a_missing_size_is_that_of_the_upright_image(read, tmp_path):
     lying = Image.new("RGB", (6, 4))
     exif = lying.getexif()
     exif[0x0112] = 6
@@ -143,10 +143,10 @@ def test_a_missing_size_is_that_of_the_upright_photo(read, tmp_path):
     assert dataset.image_issue(0) is None
 
 
-# ---- photos ----------------------------------------------------------------------
+# ---- images ----------------------------------------------------------------------
 
 
-def test_photos_that_cannot_be_used(read, tmp_path):
+def test_images_that_cannot_be_used(read, tmp_path):
     whole = (tmp_path / "a.png").read_bytes()
     dataset = read()
     assert dataset.image_issue(0) is None
@@ -154,7 +154,7 @@ def test_photos_that_cannot_be_used(read, tmp_path):
     assert "cannot be read as an image" in dataset.image_issue(0).message
     (tmp_path / "a.png").unlink()
     assert dataset.image_issue(0) == Issue(
-        "a.png", None, "no such image", "put the photo into the image folder"
+        "a.png", None, "no such image", "put it into the image folder"
     )
     Image.new("RGB", (5, 4)).save(tmp_path / "a.png")
     issue = dataset.image_issue(0)

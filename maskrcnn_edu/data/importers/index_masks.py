@@ -18,17 +18,17 @@ from PIL import Image
 
 from maskrcnn_edu.data import rle
 from maskrcnn_edu.data.importers.write_coco import ImportResult, LabeledImage, relative_name
-from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
+from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
     "train", "tvmonitor",
 )  # fmt: skip
-PHOTO_FOLDERS = ("images", "JPEGImages", "PNGImages")
+IMAGE_FOLDERS = ("images", "JPEGImages", "PNGImages")
 MASK_FOLDERS = ("masks", "PedMasks")
 NOBODY = 255
-MOST_OBJECTS = 10_000
+MAX_OBJECTS = 10_000
 """More in one mask are no objects: a photo was taken for a mask."""
 
 
@@ -43,44 +43,39 @@ def read_masks(folder: str | Path, class_name: str | None = None) -> ImportResul
         ValueError: the folders are not there, or nobody says the class.
     """
     folder = Path(folder)
-    photos = _photos(folder)
+    images = _images(folder)
     if (folder / "SegmentationObject").is_dir():
-        return _read_voc(folder, photos)
+        return _read_voc(folder, images)
     masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
     if masks is None:
         raise ValueError(
             f'{folder}: no folder "masks" or "SegmentationObject"; put the masks there'
         )
-    found: dict[str, LabeledImage] = {}
+    labeled: dict[str, LabeledImage] = {}
     issues: list[Issue] = []
     broken = set()
     for path, name in _mask_files(masks, class_name):
-        try:
-            stem = _stem_of(path, photos)
+        with collect_issue(issues, shorten(relative_name(folder, path))):
+            stem = _stem_of(path, images)
             broken.add(stem)  # until the end has been reached
             mask = _read_mask(path)
-            new = LabeledImage(photos[stem], photos[stem].name, [], mask.shape)
-            found.setdefault(stem, new).annotations.extend(
-                (name, runs) for _, runs in _objects(mask)
-            )
+            new = LabeledImage(images[stem], images[stem].name, [], mask.shape)
+            objects = [(name, runs) for _, runs in _objects(mask)]
+            labeled.setdefault(stem, new).annotations.extend(objects)
             broken.remove(stem)
-        except InvalidAnnotation as reason:
-            issues.append(
-                Issue(shorten(relative_name(folder, path)), None, reason.message, reason.fix)
-            )
-    for stem in sorted(set(photos) - set(found) - broken):
+    for stem in sorted(set(images) - set(labeled) - broken):
         fix = "make a mask, all 0 if there are no objects"
-        issues.append(Issue(shorten(photos[stem].name), None, "it has no mask", fix))
-    return [found[stem] for stem in photos if stem in found and stem not in broken], issues
+        issues.append(Issue(shorten(images[stem].name), None, "it has no mask", fix))
+    return [labeled[stem] for stem in images if stem in labeled and stem not in broken], issues
 
 
-def _photos(folder: Path) -> dict[str, Path]:
-    """Stem -> photo."""
-    for name in PHOTO_FOLDERS:
+def _images(folder: Path) -> dict[str, Path]:
+    """Stem -> image."""
+    for name in IMAGE_FOLDERS:
         if (folder / name).is_dir():
             files = sorted(p for p in (folder / name).iterdir() if p.is_file())
             return {path.stem: path for path in files}
-    raise ValueError(f"{folder}: no folder {', '.join(PHOTO_FOLDERS)}; put the photos there")
+    raise ValueError(f"{folder}: no folder {', '.join(IMAGE_FOLDERS)}; put the images there")
 
 
 def _mask_files(masks: Path, class_name: str | None) -> Iterator[tuple[Path, str]]:
@@ -94,31 +89,26 @@ def _mask_files(masks: Path, class_name: str | None) -> Iterator[tuple[Path, str
     yield from ((path, class_name) for path in files)
 
 
-def _stem_of(mask: Path, photos: dict[str, Path]) -> str:
+def _stem_of(mask: Path, images: dict[str, Path]) -> str:
     for stem in (mask.stem, mask.stem.removesuffix("_mask")):
-        if stem in photos:
+        if stem in images:
             return stem
-    raise InvalidAnnotation("there is no photo of this name", "add the photo, or remove the mask")
+    raise InvalidAnnotation("there is no image of this name", "add the image, or remove the mask")
 
 
-def _read_voc(folder: Path, photos: dict[str, Path]) -> ImportResult:
-    """Only photos with a mask: Pascal VOC segmented a few of its photos."""
-    labeled, issues = [], []
+def _read_voc(folder: Path, images: dict[str, Path]) -> ImportResult:
+    """Only images with a mask: Pascal VOC segmented a few of its images."""
+    labeled: list[LabeledImage] = []
+    issues: list[Issue] = []
     for path in sorted((folder / "SegmentationObject").iterdir()):
-        try:
-            stem = _stem_of(path, photos)
+        with collect_issue(issues, shorten(path.name)):
+            image = images[_stem_of(path, images)]
             classes = _read_mask(folder / "SegmentationClass" / path.name)
-            objects = _read_mask(path)
-            if classes.shape != objects.shape:
+            mask = _read_mask(path)
+            if classes.shape != mask.shape:
                 raise InvalidAnnotation("its two masks differ in size", "export both masks again")
-            annotations = [
-                (_voc_class(classes[inside]), runs) for inside, runs in _objects(objects)
-            ]
-            labeled.append(
-                LabeledImage(photos[stem], photos[stem].name, annotations, objects.shape)
-            )
-        except InvalidAnnotation as reason:
-            issues.append(Issue(shorten(path.name), None, reason.message, reason.fix))
+            objects = [(_voc_class(classes[inside]), runs) for inside, runs in _objects(mask)]
+            labeled.append(LabeledImage(image, image.name, objects, mask.shape))
     return labeled, issues
 
 
@@ -126,9 +116,8 @@ def _voc_class(pixels: np.ndarray) -> str:
     """The class that most pixels of an object have."""
     known = pixels[(pixels > 0) & (pixels <= len(VOC_CLASSES))]
     if known.size == 0:
-        raise InvalidAnnotation(
-            "an object has no class in SegmentationClass", "export both masks again"
-        )
+        message = "an object has no class in SegmentationClass"
+        raise InvalidAnnotation(message, "export both masks again")
     return VOC_CLASSES[np.bincount(known).argmax() - 1]
 
 
@@ -138,13 +127,12 @@ def _objects(mask: np.ndarray) -> Iterator[tuple[np.ndarray, dict]]:
     numbers = numbers[numbers > 0]
     if mask.dtype == np.uint8:
         if numbers.tolist() == [NOBODY]:
-            what = "it has no values but 0 and 255, and 255 belongs to nobody"
-            raise InvalidAnnotation(what, "write 1, 2, ... for the objects")
+            message = "it has no values but 0 and 255, and 255 belongs to nobody"
+            raise InvalidAnnotation(message, "write 1, 2, ... for the objects")
         numbers = numbers[numbers != NOBODY]
-    if len(numbers) > MOST_OBJECTS:
-        raise InvalidAnnotation(
-            f"it has {len(numbers)} objects: no index mask", "write one number each"
-        )
+    if len(numbers) > MAX_OBJECTS:
+        message = f"it has {len(numbers)} objects: no index mask"
+        raise InvalidAnnotation(message, "write one number each")
     for number in numbers.tolist():
         inside = mask == number
         yield inside, rle.encode(inside)
@@ -159,13 +147,11 @@ def _read_mask(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise InvalidAnnotation(f"there is no {path.parent.name}/{path.name}", "add it") from None
     except Exception as error:  # broken files make Pillow's decoders raise many kinds
-        raise InvalidAnnotation(
-            f"cannot be read as an image ({error})", "export the mask again"
-        ) from error
+        message = f"cannot be read as an image ({error})"
+        raise InvalidAnnotation(message, "export the mask again") from error
     if mode in ("P", "L"):
         return values
     if mode in ("1", "I") or mode.startswith("I;16"):
         return values.astype(np.int64)
-    raise InvalidAnnotation(
-        f"its pixels are colours ({mode}), no numbers", "save it as grey or palette PNG"
-    )
+    message = f"its pixels are colours ({mode}), no numbers"
+    raise InvalidAnnotation(message, "save it as grey or palette PNG")

@@ -1,4 +1,4 @@
-"""LabelMe: one JSON file beside each photo, with polygons, rectangles and circles."""
+"""LabelMe: one JSON file beside each image, with polygons, rectangles and circles."""
 
 from __future__ import annotations
 
@@ -11,69 +11,61 @@ from typing import Any
 from maskrcnn_edu.data.importers.write_coco import (
     ImportResult,
     LabeledImage,
+    collect_file_issue,
     ellipse,
+    find_json,
     polygon,
     rectangle,
     relative_name,
 )
-from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
+from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
 from maskrcnn_edu.data.validation import read_json
 
 
 def read_labelme(folder: str | Path) -> ImportResult:
     """All JSON files below a folder.
 
-    Shapes with the same label and ``group_id`` are parts of one object. The photo inside a
+    Shapes with the same label and ``group_id`` are parts of one object. The image inside a
     file (``imageData``) is used only if there is none beside it.
 
     Raises:
         ValueError: there is no JSON file.
     """
     folder = Path(folder)
-    files = sorted(folder.rglob("*.json"))
-    if not files:
-        raise ValueError(f"{folder}: no .json file here; give the folder that LabelMe saved in")
     labeled: list[LabeledImage] = []
     issues: list[Issue] = []
-    photos: dict[Path, str] = {}
-    for file in files:
+    owners: dict[Path, str] = {}
+    for file in find_json(folder, "**/*.json", "give the folder that LabelMe saved in"):
         name = shorten(relative_name(folder, file))
-        try:
-            made = _read_file(file, folder, name, issues)
-            twice = photos.setdefault(made.photo.resolve(), name)
-            if twice != name:
-                what = f"its photo {shorten(made.name)} is annotated by {twice} too"
-                raise InvalidAnnotation(what, "keep one of the two files")
-            labeled.append(made)
-        except InvalidAnnotation as reason:
-            issues.append(Issue(name, None, reason.message, reason.fix))
-        except (OSError, ValueError) as error:
-            what = str(error).removeprefix(f"{file}: ")
-            issues.append(Issue(name, None, what, "save the file again"))
+        with collect_file_issue(issues, name, file):
+            new = _read_file(file, folder, name, issues)
+            owner = owners.setdefault(new.path.resolve(), name)
+            if owner != name:
+                message = f"its image {shorten(new.name)} is annotated by {owner} too"
+                raise InvalidAnnotation(message, "keep one of the two files")
+            labeled.append(new)
     return labeled, issues
 
 
 def _read_file(file: Path, folder: Path, name: str, issues: list[Issue]) -> LabeledImage:
     content = read_json(file)
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-        raise InvalidAnnotation(
-            'no list "shapes": not LabelMe\'s format', "remove it from the folder"
-        )
-    path = content.get("imagePath")
-    if not isinstance(path, str) or not path.isprintable() or not path:
-        raise InvalidAnnotation(f'"imagePath" is {shorten(path)}', "write the name of the photo")
-    photo = _find_photo(file, path)
+        message = 'no list "shapes": not LabelMe\'s format'
+        raise InvalidAnnotation(message, "remove it from the folder")
+    image_path = content.get("imagePath")
+    if not isinstance(image_path, str) or not image_path.isprintable() or not image_path:
+        message = f'"imagePath" is {shorten(image_path)}'
+        raise InvalidAnnotation(message, "write the name of the image")
+    path = _find_image(file, image_path)
     sides = content.get("imageHeight"), content.get("imageWidth")
-    known = all(type(side) is int and side > 0 for side in sides)
-    annotations = _marks(content["shapes"], name, issues)
-    data = _embedded(content.get("imageData")) if not photo.exists() else None
-    return LabeledImage(
-        photo, relative_name(folder, photo), annotations, sides if known else None, data
-    )
+    size = sides if all(type(side) is int and side > 0 for side in sides) else None
+    objects = _objects(content["shapes"], name, issues)
+    embedded = _embedded(content.get("imageData")) if not path.exists() else None
+    return LabeledImage(path, relative_name(folder, path), objects, size, embedded)
 
 
-def _find_photo(file: Path, path: str) -> Path:
-    """The photo that a file names; beside the file if its folder has been moved."""
+def _find_image(file: Path, path: str) -> Path:
+    """The image that a file names; beside the file if its folder has been moved."""
     named = file.parent / path
     beside = file.parent / PureWindowsPath(path).name  # knows both kinds of slash
     return beside if not named.is_file() else named
@@ -86,21 +78,19 @@ def _embedded(data: object) -> bytes | None:
         return None
 
 
-def _marks(shapes: list[Any], name: str, issues: list[Issue]) -> list[tuple[str, Any]]:
-    annotations: list[tuple[str, Any]] = []
+def _objects(shapes: list[Any], name: str, issues: list[Issue]) -> list[tuple[str, Any]]:
+    """(label, polygons) of each object; one with a ``group_id`` has several shapes."""
+    objects: list[tuple[str, Any]] = []
     groups: dict[tuple[str, str], list[list[float]]] = {}
     for place, shape in enumerate(shapes, 1):
-        try:
+        with collect_issue(issues, name, f"shape {place}"):
             label, outline = _outline(shape)
-        except InvalidAnnotation as reason:
-            issues.append(Issue(name, f"shape {place}", reason.message, reason.fix))
-            continue
-        group = shape.get("group_id")
-        parts = groups.setdefault((label, repr(group)), []) if group is not None else []
-        if not parts:
-            annotations.append((label, parts))
-        parts.append(outline)
-    return annotations
+            group = shape.get("group_id")
+            parts = groups.setdefault((label, repr(group)), []) if group is not None else []
+            if not parts:
+                objects.append((label, parts))
+            parts.append(outline)
+    return objects
 
 
 def _outline(shape: Any) -> tuple[str, list[float]]:
@@ -118,5 +108,5 @@ def _outline(shape: Any) -> tuple[str, list[float]]:
         x, y, on_x, on_y = corners
         radius = math.hypot(on_x - x, on_y - y)
         return label.strip(), ellipse(x, y, radius, radius)
-    what = f"a {shorten(kind)} of {len(corners) // 2} points is no outline"
-    raise InvalidAnnotation(what, "draw a polygon, a rectangle or a circle")
+    message = f"a {shorten(kind)} of {len(corners) // 2} points is no outline"
+    raise InvalidAnnotation(message, "draw a polygon, a rectangle or a circle")

@@ -1,4 +1,4 @@
-"""VGG Image Annotator (VIA) 2: one JSON file for all photos, a project or an export."""
+"""VGG Image Annotator (VIA) 2: one JSON file for all images, a project or an export."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 from maskrcnn_edu.data.importers.write_coco import (
     ImportResult,
     LabeledImage,
+    collect_file_issue,
     ellipse,
+    find_json,
     number,
     polygon,
     rectangle,
     relative_name,
 )
-from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
+from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
 from maskrcnn_edu.data.validation import read_json
 
 ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
@@ -25,7 +27,7 @@ ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
 def read_via(
     folder: str | Path, class_name: str | None = None, attribute: str | None = None
 ) -> ImportResult:
-    """All of VIA's JSON files in a folder, which also has the photos.
+    """All of VIA's JSON files in a folder, which also has the images.
 
     Args:
         folder: where the files are.
@@ -37,33 +39,26 @@ def read_via(
         ValueError: there is no JSON file.
     """
     folder = Path(folder)
-    files = sorted(folder.glob("*.json"))
-    if not files:
-        raise ValueError(f"{folder}: no .json file here; save the VIA project beside the photos")
     labeled: list[LabeledImage] = []
     issues: list[Issue] = []
-    for file in files:
-        try:
+    for file in find_json(folder, "*.json", "save the VIA project beside the images"):
+        with collect_file_issue(issues, shorten(file.name), file):
             entries = _entries(read_json(file))
             key = attribute or _class_attribute(entries)
-            for place, entry in enumerate(entries):
-                labeled.append(_read_entry(entry, folder, key, class_name, issues, place))
-        except InvalidAnnotation as reason:
-            issues.append(Issue(shorten(file.name), None, reason.message, reason.fix))
-        except (OSError, ValueError) as error:
-            what = str(error).removeprefix(f"{file}: ")
-            issues.append(Issue(shorten(file.name), None, what, "save the file again"))
-    return _drop_duplicates([each for each in labeled if each is not None], issues), issues
+            for place, entry in enumerate(entries, 1):
+                with collect_issue(issues, f"entry {place}"):
+                    labeled.append(_read_entry(entry, folder, key, class_name, issues))
+    return _drop_duplicates(labeled, issues), issues
 
 
 def _entries(content: Any) -> list[Any]:
-    """One entry for each photo; a project has them one floor below an export."""
+    """One entry for each image; a project has them one floor below an export."""
     if isinstance(content, dict):
         content = content.get("_via_img_metadata", content)
     entries = list(content.values()) if isinstance(content, dict) else []
     if not any(isinstance(each, dict) and "regions" in each for each in entries):
-        what = 'no "regions" in it: not VIA\'s format'
-        raise InvalidAnnotation(what, "export the annotations as JSON, or remove the file")
+        message = 'no "regions" in it: not VIA\'s format'
+        raise InvalidAnnotation(message, "export the annotations as JSON, or remove the file")
     return entries
 
 
@@ -85,31 +80,22 @@ def _class_attribute(entries: list[Any]) -> str | None:
 
 
 def _read_entry(
-    entry: Any,
-    folder: Path,
-    key: str | None,
-    class_name: str | None,
-    issues: list[Issue],
-    place: int,
-) -> LabeledImage | None:
-    """One photo; None after an issue."""
+    entry: Any, folder: Path, key: str | None, class_name: str | None, issues: list[Issue]
+) -> LabeledImage:
     file_name = entry.get("filename") if isinstance(entry, dict) else None
-    regions = _regions(entry)
     if not isinstance(file_name, str) or not file_name.isprintable() or not file_name:
-        what = f'"filename" is {shorten(file_name)}'
-        issues.append(Issue(f"entry {place + 1}", None, what, "write the name of the photo"))
-        return None
+        message = f'"filename" is {shorten(file_name)}'
+        raise InvalidAnnotation(message, "write the name of the image")
+    regions = _regions(entry)
     if not isinstance(regions, list):
-        issues.append(Issue(file_name, None, '"regions" is no list', "save the file again"))
-        return None
-    annotations = []
+        message = f'"regions" of {shorten(file_name)} is no list'
+        raise InvalidAnnotation(message, "save the file again")
+    objects = []
     for row, region in enumerate(regions, 1):
-        try:
-            annotations.append((_class_of(region, key, class_name), [_outline(region)]))
-        except InvalidAnnotation as reason:
-            issues.append(Issue(file_name, f"region {row}", reason.message, reason.fix))
-    photo = folder / file_name
-    return LabeledImage(photo, relative_name(folder, photo), annotations)
+        with collect_issue(issues, file_name, f"region {row}"):
+            objects.append((_class_of(region, key, class_name), [_outline(region)]))
+    path = folder / file_name
+    return LabeledImage(path, relative_name(folder, path), objects)
 
 
 def _class_of(region: Any, key: str | None, class_name: str | None) -> str:
@@ -121,8 +107,8 @@ def _class_of(region: Any, key: str | None, class_name: str | None) -> str:
     if isinstance(value, str) and value.strip() and value.isprintable():
         return value.strip()
     if class_name is None:
-        what = f"its class is not known: region_attributes are {shorten(attributes)}"
-        raise InvalidAnnotation(what, "fill it in, or give --class-name or --attribute")
+        message = f"its class is not known: region_attributes are {shorten(attributes)}"
+        raise InvalidAnnotation(message, "fill it in, or give --class-name or --attribute")
     return class_name
 
 
@@ -145,15 +131,15 @@ def _outline(region: Any) -> list[float]:
     if kind == "ellipse":
         x, y, rx, ry = (number(shape.get(k)) for k in ("cx", "cy", "rx", "ry"))
         return ellipse(x, y, rx, ry, number(shape.get("theta", 0)))
-    what = f"a {shorten(kind)} is no outline"
-    raise InvalidAnnotation(what, "draw a polygon, a rectangle, a circle or an ellipse")
+    message = f"a {shorten(kind)} is no outline"
+    raise InvalidAnnotation(message, "draw a polygon, a rectangle, a circle or an ellipse")
 
 
 def _drop_duplicates(labeled: list[LabeledImage], issues: list[Issue]) -> list[LabeledImage]:
-    """Each photo once: the first entry counts."""
-    seen: dict[Path, LabeledImage] = {}
+    """Each image once: the first entry counts."""
+    by_path: dict[Path, LabeledImage] = {}
     for each in labeled:
-        if seen.setdefault(each.photo, each) is not each:
-            what = "the photo is annotated twice"
-            issues.append(Issue(shorten(each.name), None, what, "keep one of the entries"))
-    return list(seen.values())
+        if by_path.setdefault(each.path, each) is not each:
+            message = "the image is annotated twice"
+            issues.append(Issue(shorten(each.name), None, message, "keep one of the entries"))
+    return list(by_path.values())

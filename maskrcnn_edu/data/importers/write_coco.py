@@ -1,12 +1,13 @@
-"""LabeledImage photos, from whatever tool, become a dataset in COCO's format."""
+"""Labeled images, from whatever tool, become a dataset in COCO's format."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,23 +16,29 @@ import numpy as np
 
 from maskrcnn_edu.data.coco_export import to_coco_dict
 from maskrcnn_edu.data.image_file import read_image
-from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, shorten
-from maskrcnn_edu.data.validation import Annotations, Object, Photo, read_object
+from maskrcnn_edu.data.problems import (
+    InvalidAnnotation,
+    Issue,
+    UnreadableImage,
+    collect_issue,
+    shorten,
+)
+from maskrcnn_edu.data.validation import Annotations, ImageEntry, ObjectEntry, read_object
 
 
 @dataclass(frozen=True)
 class LabeledImage:
-    """One photo and what is marked in it.
+    """One image and the objects that are annotated in it.
 
     Attributes:
-        photo: the file; if it does not exist, ``content`` is written in its place.
+        path: the file; if it does not exist, ``content`` is written in its place.
         name: what it is called in the new dataset, folders included.
         annotations: (class name, COCO's segmentation) of each object.
         size: (height, width) that the annotations were made for; None if nobody says.
-        content: the bytes of a photo that came with the annotations.
+        content: the bytes of an image that came with the annotations.
     """
 
-    photo: Path
+    path: Path
     name: str
     annotations: list[tuple[str, Any]]
     size: tuple[int, int] | None = None
@@ -90,12 +97,37 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> lis
     return np.stack([xs, ys], axis=1).ravel().round(2).tolist()
 
 
-def relative_name(folder: Path, photo: Path) -> str:
-    """What a photo is called in the new dataset: its path below ``folder``, else its name."""
+def relative_name(folder: Path, path: Path) -> str:
+    """What an image is called in the new dataset: its path below ``folder``, else its name."""
     try:
-        return photo.resolve().relative_to(folder.resolve()).as_posix()
+        return path.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError:
-        return photo.name
+        return path.name
+
+
+def find_json(folder: Path, pattern: str, fix: str) -> list[Path]:
+    """A tool's files, by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise ValueError(f"{folder}: no .json file here; {fix}")
+    return files
+
+
+@contextlib.contextmanager
+def collect_file_issue(issues: list[Issue], name: str, file: Path) -> Iterator[None]:
+    """`collect_issue` for a file called ``name``, which may also be missing or no JSON."""
+    with collect_issue(issues, name):
+        try:
+            yield
+        except InvalidAnnotation:
+            raise
+        except (OSError, ValueError) as error:
+            message = str(error).removeprefix(f"{file}: ")
+            raise InvalidAnnotation(message, "save the file again") from error
 
 
 def split(
@@ -123,54 +155,55 @@ def write_dataset(
     splits: dict[str, list[LabeledImage]],
     folder: Path,
     classes: Sequence[str] = (),
+    *,
     link: bool = False,
     on_image: Callable[[], object] = lambda: None,
 ) -> list[Issue]:
-    """Write ``SPLIT/`` with the photos and ``annotations/instances_SPLIT.json``.
+    """Write ``SPLIT/`` with the images and ``annotations/instances_SPLIT.json``.
 
-    Every photo is read and every object checked; only what can be used is written, so the
+    Every image is read and every object checked; only what can be used is written, so the
     result passes ``maskrcnn-edu data check``.
 
     Args:
         splits: "train" and "val".
         folder: is made, or filled.
         classes: names in the order of their ids 1, 2, ...; without any, those that occur.
-        link: link to the photos instead of copying them.
-        on_image: called after every photo (for a progress bar).
+        link: link to the images instead of copying them.
+        on_image: called after every image (for a progress bar).
 
     Returns:
         What was left out.
 
     Raises:
-        ValueError: no photo or no class is left.
+        ValueError: no image or no class is left.
+        OSError: the disk is full, or the folder cannot be written to.
     """
     everything = [each for part in splits.values() for each in part]
     names = list(classes) or sorted({name for each in everything for name, _ in each.annotations})
     if not names:
-        raise ValueError("there is no object in any of the photos; mark some and try again")
+        raise ValueError("there is no object in any of the images; mark some and try again")
     issues: list[Issue] = []
     for part, labeled in splits.items():
         (folder / part).mkdir(parents=True, exist_ok=True)
-        found = Annotations(dict(enumerate(names, 1)), [], [], issues, {})
+        usable = Annotations(dict(enumerate(names, 1)), [], [], issues, {})
         taken: set[str] = set()
         for each in labeled:
-            name = _free_name(each.name, taken)
-            photo = _copy_image(each, folder / part / name, link, issues)
-            if photo is not None:
-                found.photos.append(Photo(len(found.photos) + 1, name, *photo))
-                found.objects.append(_objects(each, names, photo, issues))
+            with collect_issue(issues, shorten(each.name)):
+                name = _free_name(each.name, taken)
+                size = _copy_image(each, folder / part / name, link=link)
+                usable.images.append(ImageEntry(len(usable.images) + 1, name, *size))
+                usable.objects.append(_objects(each, names, size, issues))
             on_image()
-        if labeled and not found.photos:
-            first = f"; the first: {issues[0]}" if issues else ""
-            raise ValueError(f"none of the {len(labeled)} photos can be used{first}")
+        if labeled and not usable.images:
+            raise ValueError(f"none of the {len(labeled)} images can be used: {issues[0]}")
         path = folder / "annotations" / f"instances_{part}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(to_coco_dict(found)), encoding="utf-8")
+        path.write_text(json.dumps(to_coco_dict(usable)), encoding="utf-8")
     return issues
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """The name, with a number added if another photo has it."""
+    """The name, with a number added if another image has it."""
     path, count = Path(name), 1
     while name.lower() in taken:  # some disks do not tell capitals from small letters
         count += 1
@@ -179,43 +212,36 @@ def _free_name(name: str, taken: set[str]) -> str:
     return name
 
 
-def _copy_image(
-    each: LabeledImage, target: Path, link: bool, issues: list[Issue]
-) -> tuple[int, int] | None:
-    """Copy or link the photo and read it; (height, width), or None after an issue."""
+def _copy_image(each: LabeledImage, target: Path, *, link: bool) -> tuple[int, int]:
+    """Copy or link the image, if it can be read; (height, width)."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = each.photo
+    embedded = each.content is not None and not each.path.exists()
+    if embedded:
+        target.write_bytes(each.content)
     try:
-        if not source.exists() and each.content is not None:
-            target.write_bytes(each.content)
-            source = target
-        size = read_image(source, each.size).shape[:2]
-    except (OSError, ValueError) as error:
+        size = read_image(target if embedded else each.path, each.size).shape[:2]
+    except UnreadableImage:
         target.unlink(missing_ok=True)
-        what = str(error).removeprefix(f"{source}: ")
-        issues.append(Issue(shorten(each.name), None, what, "replace the photo"))
-        return None
-    if source is not target:
-        if link:
-            os.symlink(source.resolve(), target)
-        else:
-            shutil.copyfile(source, target)
+        raise
+    if link and not embedded:
+        os.symlink(each.path.resolve(), target)
+    elif not embedded:
+        shutil.copyfile(each.path, target)
     return size
 
 
 def _objects(
     each: LabeledImage, names: list[str], size: tuple[int, int], issues: list[Issue]
-) -> list[Object]:
+) -> list[ObjectEntry]:
     labels = {number: number - 1 for number in range(1, len(names) + 1)}
-    objects = []
+    image, objects = shorten(each.name), []
     for place, (name, segmentation) in enumerate(each.annotations, 1):
+        who = f"{place}, {name}"
 
-        def report(what: str, fix: str, who: str = f"{place}, {name}") -> None:
-            issues.append(Issue(shorten(each.name), who, what, fix))
+        def report(message: str, fix: str, who: str = who) -> None:
+            issues.append(Issue(image, who, message, fix))
 
         entry = {"category_id": names.index(name) + 1, "segmentation": segmentation}
-        try:
+        with collect_issue(issues, image, who):
             objects.append(read_object(entry, labels, *size, report))
-        except InvalidAnnotation as reason:
-            report(reason.message, reason.fix)
     return objects
