@@ -37,7 +37,7 @@ def _settle_heads(model: MaskRCNN, batch: Batch) -> None:
     maps = rpn.rpn_feat(features)
     _settle(rpn.rpn_rois_score, [rpn.rpn_rois_score(m) for m in maps], SPREAD["score"])
     _settle(rpn.rpn_rois_delta, [rpn.rpn_rois_delta(m) for m in maps], SPREAD["delta"])
-    boxes = [p.boxes[:FEW] for p in rpn.propose(rpn(features), batch)]
+    boxes = [p.boxes[:FEW] for p in rpn.propose(rpn(features), batch.im_shape, rpn.test_proposal)]
     roi_feat = box.roi_feature(features, boxes)
     pooled = box.pooled(roi_feat)
     _settle(box.bbox_score, [box.bbox_score(pooled)], SPREAD["class"])

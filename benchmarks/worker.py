@@ -32,8 +32,8 @@ from maskrcnn_edu.inference.onednn import compiled
 from maskrcnn_edu.model.mask.targets import generate_mask_target
 from maskrcnn_edu.model.ops.empty import join
 from maskrcnn_edu.model.optimizer import OptimizerBuilder
+from maskrcnn_edu.model.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.structures import (
-    Batch,
     PredictionStages,
     Proposals,
     RoISamples,
@@ -74,12 +74,14 @@ class Bench:
         else:
             self.open.enter_context(compiled(self.model, PICTURES))
 
-    def _propose(self, rpn: RPNOutput, batch: Batch) -> list[Proposals]:
+    def _propose(
+        self, rpn: RPNOutput, im_shape: paddle.Tensor, generator: ProposalGenerator
+    ) -> list[Proposals]:
         """The model's proposals, the last of them replaced by boxes near the objects.
 
         Without them an untrained RPN would leave the second stage without foreground.
         """
-        found = type(self.model.rpn_head).propose(self.model.rpn_head, rpn, batch)
+        found = type(self.model.rpn_head).propose(self.model.rpn_head, rpn, im_shape, generator)
         return [self._with_near(p, near) for p, near in zip(found, self.near)]
 
     def _with_near(self, found: Proposals, near: paddle.Tensor) -> Proposals:

@@ -25,12 +25,15 @@ its proposal and its object, from a proposal to its anchor and its level.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     from paddle import Tensor
+
+Array: TypeAlias = "np.ndarray | Tensor"
+"""numpy on the data side and in figures, Paddle in the model."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,28 @@ class Proposals:
 
     def __len__(self) -> int:
         return self.boxes.shape[0]
+
+
+@dataclass(frozen=True)
+class ProposalSteps:
+    """How the proposals of one image came about: what every step left.
+
+    Lists have one entry per level. Rows lead to ``anchor_index``; each step's rows are some
+    of those of the step before, best first.
+
+    Attributes:
+        anchor_index: [k] int64, the anchors with the best scores, level after level.
+        large: rows [r] int64 whose boxes are large enough.
+        survivors: rows that are no near copies of better ones.
+        kept: rows within the number that a level may keep.
+        proposals: the best of all levels' ``kept``.
+    """
+
+    anchor_index: Tensor
+    large: list[Tensor]
+    survivors: list[Tensor]
+    kept: list[Tensor]
+    proposals: Proposals
 
 
 @dataclass(frozen=True)
@@ -286,9 +311,11 @@ class PredictionStages:
         rpn: scores and deltas of all anchors.
         proposals: the RPN's answer as boxes.
         bbox: scores and deltas of all proposals.
-        found: the detections before masks, input frame.
-        mask_probs: [D, M, M] per image, the own class's probabilities.
-        detections: the answer: boxes and masks in the image frame.
+        boxes_only: the detections that the mask head looks at, input frame, without masks.
+        mask_probs: [D, M, M] per image, the own class's probabilities over the box.
+        image_size: height and width of every image's file, in pixels.
+        detections: the answer, image frame; with masks once they are pasted
+            (``MaskRCNN.paste``).
         extra_data: with ``use_extra_data``, what the document's model adds to its answer:
             ``scores`` [sum R, C + 1] probabilities of all proposals, and
             ``nms_keep_idx`` [sum D] int64, where each detection comes from: row of
@@ -300,7 +327,8 @@ class PredictionStages:
     rpn: RPNOutput
     proposals: list[Proposals]
     bbox: BBoxOutput
-    found: list[Detections]
+    boxes_only: list[Detections]
     mask_probs: list[Tensor]
+    image_size: list[tuple[int, int]]
     detections: list[Detections]
     extra_data: dict[str, Tensor] | None = None

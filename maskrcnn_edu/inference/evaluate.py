@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import paddle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -18,9 +17,9 @@ from maskrcnn_edu.data.coco import CocoDataset, Sample
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.rle import encode_crop
 from maskrcnn_edu.inference.coco_results import coco_results, only
-from maskrcnn_edu.inference.detect import unpasted
 from maskrcnn_edu.inference.onednn import compiled
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
+from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.processes import all_gather_object, rank, world_size
 
 STATISTICS = (
@@ -108,7 +107,6 @@ class _Rows:
         return self.dataset[self.rows[i]]
 
 
-@paddle.no_grad()
 def _predict(
     model: MaskRCNN,
     dataset: CocoDataset,
@@ -121,15 +119,26 @@ def _predict(
     if len(rows) == 0:  # more processes than batches
         return
     for asked, batch in zip(batches, reader.loader(rows).epoch(0)):
-        done, results = [], []
-        for row, image_id, found in zip(asked, batch.image_id, unpasted(model, batch)):
-            if image_id != dataset.image_ids[row]:  # its place was taken: it cannot be read
-                continue
-            done.append(image_id)
-            masks = (encode_crop(part, *found.size) for part in found.masks(model))
-            results += coco_results(image_id, found.detections, dataset.category_ids, list(masks))
+        yield _batch_results(model, dataset, asked, batch)
         on_batch(len(asked))
-        yield {"image_ids": done, "results": results}
+
+
+def _batch_results(
+    model: MaskRCNN, dataset: CocoDataset, rows: Sequence[int], batch: Batch
+) -> dict[str, list]:
+    """``image_ids`` and ``results`` of a batch made of these rows of the dataset."""
+    stages = model.detect(batch)
+    image_ids, results = [], []
+    for row, image_id, detections, probs, size in zip(
+        rows, batch.image_id, stages.detections, stages.mask_probs, stages.image_size
+    ):
+        if image_id != dataset.image_ids[row]:  # its place was taken: it cannot be read
+            continue
+        masks = model.mask_post_process.paste_in_boxes(probs, detections.boxes, *size)
+        rles = [encode_crop(mask, *size) for mask in masks]
+        image_ids.append(image_id)
+        results += coco_results(image_id, detections, dataset.category_ids, rles)
+    return {"image_ids": image_ids, "results": results}
 
 
 def score(results: list[dict], truth: str | Path | dict, image_ids: Sequence[int]) -> Evaluation:

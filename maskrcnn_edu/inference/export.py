@@ -1,13 +1,14 @@
 """A trained model as a program that runs without this package: Paddle Inference and ONNX.
 
 A recorded program has no Python in it: no lists whose length depends on the data, no
-loops over what was found. Most of the model is recorded as it is. Three stages are
+loops over what was found. Most of the model is recorded as it is. Four stages are
 written a second time here, in operators that the converter to ONNX has:
 
 * non-maximum suppression, which the converter knows only as ``multiclass_nms3`` (not as
   ``nms``), for proposals and for detections;
 * sending each RoI to its feature level (there is no ``distribute_fpn_proposals``);
-* anchors, which here follow from the size of the image that comes in.
+* anchors, which here follow from the size of the image that comes in;
+* pasting, of all masks at once instead of one after the other.
 
 The program takes one image of any size: ``image`` [1, 3, H, W] float32, ``im_shape``
 [1, 2] and ``scale_factor`` [1, 2] float32, as in `maskrcnn_edu.structures.Batch`. It
@@ -28,8 +29,9 @@ from paddle.vision.ops import roi_align
 
 from maskrcnn_edu.model.bbox.postprocess import MultiClassNMS, boxes_in_image
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, nonempty_bbox
-from maskrcnn_edu.model.mask.postprocess import paste_mask
+from maskrcnn_edu.model.mask.postprocess import pixel_coords
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
+from maskrcnn_edu.model.ops.bilinear import bilinear_weights
 from maskrcnn_edu.model.ops.empty import pick
 from maskrcnn_edu.model.roi_align import LEVEL_NAME_OFFSET, RoIAlign
 from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
@@ -59,18 +61,46 @@ class InferenceProgram(nn.Layer):
         self, image: Tensor, im_shape: Tensor, scale_factor: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """See the module's docstring."""
-        model, im_shape, scale_factor = self.model, im_shape[0], scale_factor[0]
-        features = model.features(image)
-        rois = _proposals(model, features, im_shape)
-        bbox = model.bbox_head(_roi_feature(model.bbox_head, features, rois))
-        boxes, labels, scores = _detections(model, bbox, rois, im_shape)
-        probs = _mask_probs(model, features, boxes, labels)
+        im_shape, scale_factor = im_shape[0], scale_factor[0]
+        boxes, labels, scores, probs = _detect(self.model, image, im_shape)
         boxes = boxes_in_image(boxes, im_shape, scale_factor)
         size = paddle.floor(im_shape / scale_factor + 0.5).cast("int64")
-        pasted = paste_mask(probs, boxes, size[0], size[1])
-        masks = (pasted >= model.mask_post_process.binary_thresh).cast("uint8")
-        found = paddle.arange(paddle.shape(labels)[0] - 1)  # all but the last
-        return tuple(paddle.gather(x, found) for x in (boxes, labels, scores, masks))
+        pasted = paste_whole(probs, boxes, size[0], size[1])
+        masks = (pasted >= self.model.mask_post_process.binary_thresh).cast("uint8")
+        rows = paddle.arange(paddle.shape(labels)[0] - 1)  # all but the last
+        return tuple(paddle.gather(x, rows) for x in (boxes, labels, scores, masks))
+
+
+def _detect(
+    model: MaskRCNN, image: Tensor, im_shape: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`MaskRCNN.detect` of one image: boxes [D + 1, 4] (input frame), labels, scores and mask
+    probabilities [D + 1, M, M]; the last row stands for nothing.
+    """
+    features = model.features(image)
+    rois = _proposals(model, features, im_shape)
+    bbox = model.bbox_head(_roi_feature(model.bbox_head, features, rois))
+    boxes, labels, scores = _detections(model, bbox, rois, im_shape)
+    return boxes, labels, scores, _mask_probs(model, features, boxes, labels)
+
+
+def paste_whole(masks: Tensor, boxes: Tensor, height: Tensor | int, width: Tensor | int) -> Tensor:
+    """Every mask in an image of its own: `maskrcnn_edu.model.mask.postprocess.paste_mask` for
+    programs, which cannot cut out boxes one after the other. This is the only place for it.
+
+    Args:
+        masks: [D, M, M] probabilities.
+        boxes: [D, 4], image frame.
+        height, width: size of the image, in pixels.
+
+    Returns:
+        [D, height, width] float32 probabilities.
+    """
+    size = masks.shape[-1]
+    at_y, at_x = pixel_coords(boxes, size, height, width)
+    cells = paddle.arange(size, dtype="float32")
+    rows, columns = bilinear_weights(at_y, cells), bilinear_weights(at_x, cells)
+    return rows @ masks @ columns.transpose([0, 2, 1])
 
 
 # ---------------------------------------------------------------- proposals

@@ -22,7 +22,6 @@ from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.rle import encode_crop
 from maskrcnn_edu.data.transforms import Decode, apply_transforms
 from maskrcnn_edu.inference.coco_results import coco_results
-from maskrcnn_edu.inference.detect import Unpasted, unpasted
 from maskrcnn_edu.inference.onednn import compiled
 from maskrcnn_edu.inference.overlay import Overlay
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
@@ -39,7 +38,7 @@ def predict_image(model: MaskRCNN, config: Config, image: np.ndarray) -> Predict
     """Find the objects in one picture.
 
     All masks are pasted at the picture's size at once: that takes a byte for every
-    pixel and object. `find_objects` needs no more than the objects are large.
+    pixel and object. `predict_photos` needs no more than the objects are large.
 
     Args:
         model: in prediction mode (as `maskrcnn_edu.weights.folder.load_model` returns it).
@@ -61,19 +60,6 @@ def _batch(config: Config, image: np.ndarray) -> Batch:
     for transform in batch_transforms:
         samples = transform(samples)
     return collate(samples)
-
-
-def find_objects(model: MaskRCNN, config: Config, image: np.ndarray) -> Unpasted:
-    """Find the objects in one picture of any size; their masks are not pasted yet.
-
-    Args:
-        model, config, image: see `predict_image`.
-
-    Returns:
-        The detections in the picture's own frame; `maskrcnn_edu.inference.detect.Unpasted.masks`
-        makes their masks one by one.
-    """
-    return unpasted(model, _batch(config, image))[0]
 
 
 def find_photos(paths: Iterable[str | Path]) -> list[Path]:
@@ -234,12 +220,14 @@ def _predict_photo(
 ) -> tuple[Detections, list[dict]]:
     """A photo's detections, and its part of ``results.json``; the overlay receives them too."""
     names = dict(zip(classes.category_ids, classes.names))
-    found = find_objects(model, config, image)
+    stages = model.detect(_batch(config, image))
+    detections, size = stages.detections[0], stages.image_size[0]
+    masks = model.mask_post_process.paste_in_boxes(stages.mask_probs[0], detections.boxes, *size)
     rles = []
-    for row, mask in enumerate(found.masks(model)):
-        overlay.add(found.detections, row, mask)
-        rles.append(encode_crop(mask, *found.size))
-    results = coco_results(record["image_id"], found.detections, classes.category_ids, rles)
+    for row, mask in enumerate(masks):
+        overlay.add(detections, row, mask)
+        rles.append(encode_crop(mask, *size))
+    results = coco_results(record["image_id"], detections, classes.category_ids, rles)
     about = {"file_name": record["file_name"]}
     named = [{**about, "category": names[r["category_id"]], **r} for r in results]
-    return found.detections, named
+    return detections, named

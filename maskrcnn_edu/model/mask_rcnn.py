@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
@@ -9,7 +12,7 @@ from paddle.profiler import RecordEvent
 
 from maskrcnn_edu.model.backbone import ResNet
 from maskrcnn_edu.model.bbox.head import BBoxHead
-from maskrcnn_edu.model.bbox.postprocess import BBoxPostProcess, boxes_in_image, original_shape
+from maskrcnn_edu.model.bbox.postprocess import BBoxPostProcess, boxes_in_image, image_size
 from maskrcnn_edu.model.mask.head import MaskHead
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.model.neck import FPN
@@ -24,7 +27,6 @@ from maskrcnn_edu.structures import (
     PredictionStages,
     Proposals,
     RoISamples,
-    RPNOutput,
     TrainingStages,
 )
 
@@ -77,12 +79,9 @@ class MaskRCNN(nn.Layer):
 
         While training (``model.train()``) the batch must carry ground truth, and the
         answer is `TrainingStages`: call ``stages.loss.backward()``. Otherwise the
-        answer is `PredictionStages`, and ``stages.detections`` what was found.
+        answer is `PredictionStages`, and ``stages.detections`` are the objects.
         """
-        features = self.features(batch.image)
-        with stage("rpn_head"):
-            rpn = self.rpn_head(features)
-        return (self._train if self.training else self._predict)(batch, features, rpn)
+        return self._train(batch) if self.training else self.paste(self.detect(batch))
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Image [N, 3, H, W] -> L feature maps [N, c, h, w]."""
@@ -93,11 +92,14 @@ class MaskRCNN(nn.Layer):
         with stage("neck"):
             return self.neck(features)
 
-    def _train(self, batch: Batch, features: list[Tensor], rpn: RPNOutput) -> TrainingStages:
+    def _train(self, batch: Batch) -> TrainingStages:
+        features = self.features(batch.image)
+        with stage("rpn_head"):
+            rpn = self.rpn_head(features)
         with stage("rpn_target_assign"):
             anchor_targets = [self.rpn_head.rpn_target_assign(rpn.anchors, gt) for gt in batch.gt]
         with stage("proposals"):
-            proposals = self.rpn_head.propose(rpn, batch)
+            proposals = self.rpn_head.propose(rpn, batch.im_shape, self.rpn_head.train_proposal)
         with stage("bbox_assigner"):
             samples = [self.bbox_head.bbox_assigner(p, gt) for p, gt in zip(proposals, batch.gt)]
         with stage("bbox_head"):
@@ -115,8 +117,9 @@ class MaskRCNN(nn.Layer):
                 **self.mask_head.get_loss(mask_logits, mask_targets),
             }
         return TrainingStages(
-            batch, features, rpn, anchor_targets, proposals, samples, bbox, mask_targets,
-            mask_logits, losses,
+            batch=batch, features=features, rpn=rpn, anchor_targets=anchor_targets,
+            proposals=proposals, samples=samples, bbox=bbox, mask_targets=mask_targets,
+            mask_logits=mask_logits, losses=losses,
         )  # fmt: skip
 
     def _mask_feature(
@@ -126,7 +129,9 @@ class MaskRCNN(nn.Layer):
         samples: list[RoISamples],
         targets: list[MaskTargets],
     ) -> Tensor:
-        """The features of the foreground samples: shared with the box head, or cut out anew."""
+        """Features [sum F, c, r, r] of the foreground samples: shared with the box head
+        ([sum R, c, r, r]), or cut out anew.
+        """
         if not self.mask_head.share_bbox_feat:
             boxes = [s.boxes[t.index] for s, t in zip(samples, targets)]
             return self.mask_head.roi_extractor(features, boxes)
@@ -137,80 +142,106 @@ class MaskRCNN(nn.Layer):
         return roi_feat[join(rows)]
 
     @paddle.no_grad()
-    def _predict(self, batch: Batch, features: list[Tensor], rpn: RPNOutput) -> PredictionStages:
+    def detect(self, batch: Batch) -> PredictionStages:
+        """Find the objects: everything but the pasting of masks, for images of any size.
+
+        The detections are in the image frame, their masks still [M, M] (``mask_probs``).
+        Call it in prediction mode (``model.eval()``).
+        """
+        features = self.features(batch.image)
+        with stage("rpn_head"):
+            rpn = self.rpn_head(features)
         with stage("proposals"):
-            proposals = self.rpn_head.propose(rpn, batch)
+            proposals = self.rpn_head.propose(rpn, batch.im_shape, self.rpn_head.test_proposal)
         with stage("bbox_head"):
-            bbox = self._classified(features, proposals)
+            bbox = self._box_head_in_chunks(features, proposals)
         with stage("bbox_post_process"):
-            found = [
-                self.bbox_post_process(out, p, im_shape)
-                for out, p, im_shape in zip(_per_image(bbox, proposals), proposals, batch.im_shape)
-            ]
+            outputs = _split_per_image(bbox, [len(p) for p in proposals])
+            inputs = zip(outputs, proposals, batch.im_shape)
+            boxes_only = [self.bbox_post_process(*each) for each in inputs]
+            scales = list(zip(batch.im_shape, batch.scale_factor))
+            detections = [_to_image_frame(d, *scale) for d, scale in zip(boxes_only, scales)]
         with stage("mask_head"):
-            mask_probs = self._mask_probs(features, found)
-        with stage("mask_post_process"):
-            places = zip(batch.im_shape, batch.scale_factor)
-            detections = [
-                self._in_image(d, m, *place) for d, m, place in zip(found, mask_probs, places)
-            ]
-        extra = self._extra_data(bbox, proposals, found) if self.use_extra_data else None
+            mask_probs = self._mask_head_in_chunks(features, boxes_only)
+        extra = self._extra_data(bbox, proposals, boxes_only) if self.use_extra_data else None
         return PredictionStages(
-            batch, features, rpn, proposals, bbox, found, mask_probs, detections, extra
-        )
+            batch=batch, features=features, rpn=rpn, proposals=proposals, bbox=bbox,
+            boxes_only=boxes_only, mask_probs=mask_probs,
+            image_size=[image_size(*scale) for scale in scales], detections=detections,
+            extra_data=extra,
+        )  # fmt: skip
+
+    @paddle.no_grad()
+    def paste(self, stages: PredictionStages) -> PredictionStages:
+        """The same detections with masks as large as their images.
+
+        That takes a byte for every pixel and object;
+        `maskrcnn_edu.model.mask.postprocess.MaskPostProcess.paste_in_boxes` needs no more than
+        the objects are large.
+        """
+        with stage("mask_post_process"):
+            rows = zip(stages.detections, stages.mask_probs, stages.image_size)
+            detections = [
+                replace(d, masks=self.mask_post_process(probs, d.boxes, *size))
+                for d, probs, size in rows
+            ]
+        return replace(stages, detections=detections)
 
     def _extra_data(
-        self, bbox: BBoxOutput, proposals: list[Proposals], found: list[Detections]
+        self, bbox: BBoxOutput, proposals: list[Proposals], detections: list[Detections]
     ) -> dict[str, Tensor]:
         classes, rows, start = self.bbox_head.num_classes, [], 0
-        for p, d in zip(proposals, found):  # the proposals of all images lie in one tensor
+        for p, d in zip(proposals, detections):  # the proposals of all images lie in one tensor
             rows.append((d.roi_index + start) * classes + d.labels)
             start += len(p)
         return {"scores": F.softmax(bbox.scores), "nms_keep_idx": join(rows)}
 
-    def _classified(self, features: list[Tensor], proposals: list[Proposals]) -> BBoxOutput:
+    def _box_head_in_chunks(self, features: list[Tensor], proposals: list[Proposals]) -> BBoxOutput:
         """What the box head says about all proposals; a few at a time, to save memory."""
-        boxes, said = [p.boxes for p in proposals], []
-        for feats, image, rows in few_at_once(
-            features, boxes, self.bbox_head.roi_extractor.resolution
-        ):
+        boxes, outputs = [p.boxes for p in proposals], []
+        side = self.bbox_head.roi_extractor.resolution
+        for feats, image, rows in few_at_once(features, boxes, side):
             roi_feat = self.bbox_head.roi_feature(feats, [boxes[image][rows]])
-            said.append(self.bbox_head(roi_feat))
-        return _joined(said)
+            outputs.append(self.bbox_head(roi_feat))
+        return _cat(outputs)
 
-    def _mask_probs(self, features: list[Tensor], found: list[Detections]) -> list[Tensor]:
+    def _mask_head_in_chunks(
+        self, features: list[Tensor], detections: list[Detections]
+    ) -> list[Tensor]:
         """Mask probabilities [D, M, M] per image, at the final boxes; a few at a time."""
         shared = self.mask_head.share_bbox_feat
         extractor = (self.bbox_head if shared else self.mask_head).roi_extractor
-        cut = self.bbox_head.roi_feature if shared else extractor
-        boxes, probs = [d.boxes for d in found], []
+        roi_feature = self.bbox_head.roi_feature if shared else extractor
+        boxes, probs = [d.boxes for d in detections], []
         for feats, image, rows in few_at_once(features, boxes, extractor.resolution):
-            logits = self.mask_head(cut(feats, [boxes[image][rows]]))
-            probs.append(self.mask_head.get_prediction(logits, found[image].labels[rows]))
-        return _split(join(probs), [len(d) for d in found])
+            logits = self.mask_head(roi_feature(feats, [boxes[image][rows]]))
+            probs.append(self.mask_head.get_prediction(logits, detections[image].labels[rows]))
+        return _split(join(probs), [len(d) for d in detections])
 
-    def _in_image(
-        self, found: Detections, mask_probs: Tensor, im_shape: Tensor, scale_factor: Tensor
-    ) -> Detections:
-        """The detections in the frame of the file, with masks of its size."""
-        boxes = boxes_in_image(found.boxes, im_shape, scale_factor)
-        masks = self.mask_post_process(mask_probs, boxes, *original_shape(im_shape, scale_factor))
-        return Detections(boxes, found.labels, found.scores, found.roi_index, masks)
+
+def _to_image_frame(detections: Detections, im_shape: Tensor, scale_factor: Tensor) -> Detections:
+    """Detections of the input frame in the image frame (without masks)."""
+    boxes = boxes_in_image(detections.boxes, im_shape, scale_factor)
+    return replace(detections, boxes=boxes)
+
+
+def _cat(outputs: Sequence[BBoxOutput]) -> BBoxOutput:
+    """The rows of one after the other."""
+    cot = [out.cot_scores for out in outputs]
+    return BBoxOutput(
+        scores=join([out.scores for out in outputs]),
+        deltas=join([out.deltas for out in outputs]),
+        cot_scores=None if cot[0] is None else join(cot),
+    )
+
+
+def _split_per_image(bbox: BBoxOutput, counts: list[int]) -> list[BBoxOutput]:
+    """Scores and deltas of the RoIs of all images, cut into one record for each image."""
+    pairs = zip(_split(bbox.scores, counts), _split(bbox.deltas, counts))
+    return [BBoxOutput(scores=scores, deltas=deltas) for scores, deltas in pairs]
 
 
 def _split(rows: Tensor, counts: list[int]) -> list[Tensor]:
-    """Cut a tensor with the rows of all images into one tensor per image."""
+    """A tensor with the rows of all images [sum R, ...], cut into one [R, ...] per image."""
     starts = [sum(counts[:i]) for i in range(len(counts))]
     return [rows[start : start + count] for start, count in zip(starts, counts)]
-
-
-def _joined(parts: list[BBoxOutput]) -> BBoxOutput:
-    """The rows of one after the other."""
-    columns = zip(*((out.scores, out.deltas, out.cot_scores) for out in parts))
-    return BBoxOutput(*(None if rows[0] is None else join(rows) for rows in columns))
-
-
-def _per_image(bbox: BBoxOutput, proposals: list) -> list[BBoxOutput]:
-    counts = [len(p) for p in proposals]
-    pairs = zip(_split(bbox.scores, counts), _split(bbox.deltas, counts))
-    return [BBoxOutput(scores, deltas) for scores, deltas in pairs]

@@ -143,7 +143,8 @@ def test_the_heads_answers_have_the_spread_that_was_asked_for(bench):
     worker = bench("predict")
     with paddle.no_grad():
         rpn = worker.model.rpn_head(worker.model.features(worker.work.batch.image))
-        proposals = worker.model.rpn_head.propose(rpn, worker.work.batch)
+        head = worker.model.rpn_head
+        proposals = head.propose(rpn, worker.work.batch.im_shape, head.test_proposal)
         feats = worker.model.features(worker.work.batch.image)
         found = worker.model.bbox_head(
             worker.model.bbox_head.roi_feature(feats, [p.boxes for p in proposals])

@@ -100,7 +100,9 @@ def test_no_detections(tiny, monkeypatch):
     with compiled(tiny, MANY):
         assert len(predict(tiny, batch()).detections[0]) > 0
         monkeypatch.setattr(
-            type(tiny.rpn_head), "propose", lambda self, rpn, batch: [_nothing()] * len(batch)
+            type(tiny.rpn_head),
+            "propose",
+            lambda self, rpn, im_shape, generator: [_nothing()] * len(im_shape),
         )
         assert len(predict(tiny, batch(2)).detections[1]) == 0
 

@@ -25,12 +25,12 @@ from maskrcnn_edu.data.image_file import count_frames, read_image
 from maskrcnn_edu.inference import predict
 from maskrcnn_edu.inference.overlay import Overlay
 from maskrcnn_edu.inference.predict import (
-    find_objects,
     find_photos,
     overlay_names,
     predict_image,
     predict_photos,
 )
+from maskrcnn_edu.model.mask import postprocess
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.structures import BitMask, Detections
 from maskrcnn_edu.weights.folder import ClassNames, save_model
@@ -88,12 +88,16 @@ def test_masks_pasted_one_by_one_are_the_same(build_tiny, tiny_text, kind, heigh
     model, image = build_tiny(tiny_text[kind]), noise(height, width)
     model.eval()
     config = parse_config(tiny_text[kind] + READER)
-    together = predict_image(model, config, image).detections[0]
-    answer = find_objects(model, config, image)
-    found, parts = answer.detections, list(answer.masks(model))
-    assert len(parts) == len(found) == len(together) and answer.size == (height, width)
+    stages = predict_image(model, config, image)
+    together, size = stages.detections[0], stages.image_size[0]
+    assert size == (height, width) and together.masks.shape == [len(together), *size]
+    (alone,) = model.detect(stages.batch).detections
+    assert alone.masks is None
     for name in ("boxes", "labels", "scores", "roi_index"):
-        np.testing.assert_array_equal(getattr(found, name).numpy(), getattr(together, name).numpy())
+        np.testing.assert_array_equal(getattr(alone, name).numpy(), getattr(together, name).numpy())
+    paste = model.mask_post_process.paste_in_boxes
+    parts = list(paste(stages.mask_probs[0], alone.boxes, *size))
+    assert len(parts) == len(together)
     for whole, part in zip(together.masks.numpy(), parts):
         np.testing.assert_array_equal(in_whole_image(part, height, width), whole)
 
@@ -107,21 +111,19 @@ def in_whole_image(part, height, width):
 
 def test_a_photo_takes_the_memory_of_its_objects(tiny, tmp_path, monkeypatch):
     model, config = tiny
-    parts, whole = [], []
-    cut_out, paste = MaskPostProcess._within_box, MaskPostProcess.__call__
+    parts, paste = [], postprocess.paste_mask
 
     def spy(*args):
-        parts.append(cut_out(*args))
+        parts.append(paste(*args))
         return parts[-1]
 
-    def spy_whole(self, masks, boxes, height, width):
-        whole.append(height * width)
-        return paste(self, masks[:0], boxes[:0], height, width)
+    def too_large(*_):
+        raise AssertionError("a mask as large as the photo")
 
-    monkeypatch.setattr(MaskPostProcess, "_within_box", spy)
-    monkeypatch.setattr(MaskPostProcess, "__call__", spy_whole)
+    monkeypatch.setattr(postprocess, "paste_mask", spy)
+    monkeypatch.setattr(MaskPostProcess, "__call__", too_large)
     results = predict_photos(model, config, THREE, [save(tmp_path / "a.png", 300, 200)], tmp_path)
-    assert whole == [1] and len(results) == len(parts) > 1
+    assert len(results) == len(parts) > 1
     assert min(part.pixels.size for part in parts) < 300 * 200 / 2
 
 
@@ -378,14 +380,14 @@ def test_the_command_says_which_frame_it_used(folder, tmp_path, capsys):
 
 def test_an_interrupted_command_says_how_far_it_came(folder, tmp_path, capsys, monkeypatch):
     photos = [save(tmp_path / f"{i}.png", seed=i) for i in range(3)]
-    real = predict.find_objects
+    real = predict.read_image
 
-    def stop_at_the_third(model, config, image):
-        if np.array_equal(image, noise(seed=2)):
+    def stop_at_the_third(path):
+        if path == photos[2]:
             raise KeyboardInterrupt
-        return real(model, config, image)
+        return real(path)
 
-    monkeypatch.setattr(predict, "find_objects", stop_at_the_third)
+    monkeypatch.setattr(predict, "read_image", stop_at_the_third)
     assert command(folder, *photos) == 130
     error = capsys.readouterr().err
     assert "interrupted after 2 of 3 photos" in error and "results.json" in error

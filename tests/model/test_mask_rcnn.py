@@ -148,7 +148,7 @@ def test_shapes_of_a_prediction(tiny, make_batch):
     assert stages.bbox.scores.shape == [rois, 4] and stages.bbox.deltas.shape == [rois, 3, 4]
     side = tiny.mask_head.mask_assigner.mask_resolution
     for i, size in enumerate(([24, 16], [64, 80])):  # im_shape / scale_factor
-        found, probs, made = stages.found[i], stages.mask_probs[i], stages.detections[i]
+        found, probs, made = stages.boxes_only[i], stages.mask_probs[i], stages.detections[i]
         assert 1 <= len(found) == len(made) <= 6
         assert found.masks is None
         assert probs.shape == [len(found), side, side]
@@ -167,7 +167,7 @@ def test_from_a_detection_back_to_its_level(tiny, make_batch):
     tiny.eval()
     stages = tiny(make_batch(2, with_gt=False))
     start = 0
-    for i, (found, proposals) in enumerate(zip(stages.found, stages.proposals)):
+    for i, (found, proposals) in enumerate(zip(stages.boxes_only, stages.proposals)):
         check_anchors(stages, i)
         for d in range(len(found)):
             roi, label = int(found.roi_index[d]), int(found.labels[d])
@@ -218,7 +218,7 @@ def test_it_does_not_matter_how_many_rois_are_looked_at_together(
     close = {"rtol": 1e-4, "atol": 1e-5}
     np.testing.assert_allclose(one_by_one.bbox.scores.numpy(), at_once.bbox.scores.numpy(), **close)
     np.testing.assert_allclose(one_by_one.bbox.deltas.numpy(), at_once.bbox.deltas.numpy(), **close)
-    for a, b in zip(one_by_one.found, at_once.found):
+    for a, b in zip(one_by_one.boxes_only, at_once.boxes_only):
         assert a.labels.tolist() == b.labels.tolist()
     for a, b in zip(one_by_one.mask_probs, at_once.mask_probs):
         np.testing.assert_allclose(a.numpy(), b.numpy(), **close)

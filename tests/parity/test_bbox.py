@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu import BBoxAssigner, BBoxHead, BBoxPostProcess, MultiClassNMS, RCNNBox, TwoFCHead
-from maskrcnn_edu.model.bbox.postprocess import boxes_in_image, original_shape
+from maskrcnn_edu.model.bbox.postprocess import boxes_in_image, image_size
 from maskrcnn_edu.model.boxes import nonempty_bbox
 from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.structures import BBoxOutput, Detections
@@ -154,7 +154,7 @@ def in_image(found: list[Detections], im_shape: np.ndarray, scale_factor: np.nda
         shape, scale = tensor(shape), tensor(scale)
         boxes = boxes_in_image(d.boxes, shape, scale)
         moved.append(Detections(boxes, d.labels, d.scores, d.roi_index))
-        shapes.append(np.tile(np.float32(original_shape(shape, scale)), (len(d), 1)))
+        shapes.append(np.tile(np.float32(image_size(shape, scale)), (len(d), 1)))
     return {
         "bboxes": label_score_box(found),
         "bbox_pred": label_score_box(moved),

@@ -19,7 +19,6 @@ from maskrcnn_edu import (
     RPNTargetAssign,
     TwoFCHead,
 )
-from maskrcnn_edu.structures import Batch
 
 from .golden import GEOMETRY, NETWORK, Arrays, Case, cases
 from .records import (
@@ -112,8 +111,8 @@ def _rpn_head(case: Case) -> Arrays:
     head.train() if training else head.eval()
     with paddle.no_grad():
         rpn = head(tensors(i["feats"]))
-        images = list(range(len(i["im_shape"])))
-        made = head.propose(rpn, Batch(None, tensor(i["im_shape"]), None, images))
+        generator = head.train_proposal if training else head.test_proposal
+        made = head.propose(rpn, tensor(i["im_shape"]), generator)
     sizes = [f.shape[2:] for f in i["feats"]]
     got: Arrays = {
         "rois": arrays([p.boxes for p in made]),

@@ -12,7 +12,7 @@ from maskrcnn_edu import (
     generate_mask_target,
     rasterize_polygons_within_box,
 )
-from maskrcnn_edu.model.mask.postprocess import paste_mask
+from maskrcnn_edu.inference.export import paste_whole
 from maskrcnn_edu.structures import MaskTargets
 
 from .golden import GEOMETRY, LOSS, Arrays, Case, cases
@@ -91,7 +91,12 @@ def pasted_of(case: Case) -> Arrays:
     if "masks" in case.inputs:
         case.known("h w", "masks boxes")
         masks, boxes = tensor(case.inputs["masks"]), tensor(case.inputs["boxes"])
-        return {"pasted": paste_mask(masks, boxes, case.params["h"], case.params["w"]).numpy()}
+        values = paste_whole(masks, boxes, case.params["h"], case.params["w"]).numpy()
+        for threshold in (0.1, 0.5, 0.9):  # what the model pastes within boxes are these values
+            post = MaskPostProcess(threshold)
+            made = post(masks, boxes, case.params["h"], case.params["w"]).numpy()
+            assert (made == (values >= threshold)).all()
+        return {"pasted": values}
     case.known("binary_thresh", "mask_out bboxes bbox_num origin_shape")
     i = case.inputs
     if "mask_out" not in i:  # the peer's way to say "no detection"

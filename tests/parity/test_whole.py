@@ -21,10 +21,17 @@ import yaml
 
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import parse_config
+from maskrcnn_edu.inference.export import paste_whole
 from maskrcnn_edu.model.bbox.postprocess import boxes_in_image
-from maskrcnn_edu.model.mask.postprocess import paste_mask
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
-from maskrcnn_edu.structures import Batch, Detections, PredictionStages, RPNOutput, TrainingStages
+from maskrcnn_edu.structures import (
+    Batch,
+    Detections,
+    PredictionStages,
+    Proposals,
+    RPNOutput,
+    TrainingStages,
+)
 
 from .golden import NETWORK, Arrays, Case, whole_cases
 from .records import (
@@ -99,8 +106,8 @@ def _prediction(case: Case, model: MaskRCNN) -> Arrays:
         "rois_num": counts(stages.proposals),
         "deltas": stages.bbox.deltas.flatten(1).numpy()[:rows],
         "probs": F.softmax(stages.bbox.scores).numpy(),
-        "bbox": label_score_box(stages.found),
-        "bbox_num_before": counts(stages.found),
+        "bbox": label_score_box(stages.boxes_only),
+        "bbox_num_before": counts(stages.boxes_only),
         "mask_out": np.concatenate(arrays(stages.mask_probs)),
         "bbox_pred": label_score_box(found),
         "bbox_num": counts(found),
@@ -128,7 +135,7 @@ def decided_masks(case: Case, probs: list, boxes: list, found: list) -> np.ndarr
     if ours.shape != shape:
         return ours
     size = ours.shape[1:]
-    values = np.concatenate([paste_mask(p, b, *size).numpy() for p, b in zip(probs, boxes)])
+    values = np.concatenate([paste_whole(p, b, *size).numpy() for p, b in zip(probs, boxes)])
     peers = np.unpackbits(case.outputs["mask_pred_packbits"], axis=-1, count=shape[2]) > 0
     is_open = np.abs(values - 0.5) <= NETWORK.atol
     assert is_open.mean() < 1e-3, "that many pixels cannot be left open"
@@ -204,14 +211,20 @@ def _prediction_stages(case: Case, model: MaskRCNN) -> Arrays:
         for m, d in zip(np.split(peer["mask_out"], per_image), in_image)
     ]
     return {
-        "rois": arrays([p.boxes for p in model.rpn_head.propose(peers_rpn(case, model), batch)]),
+        "rois": arrays([p.boxes for p in _propose(case, model, batch)]),
         "deltas": bbox.deltas.flatten(1).numpy()[: len(peer["deltas"])],
         "probs": F.softmax(bbox.scores).numpy(),
         "bbox": label_score_box(_choose(model, bbox, rois, batch, peer)),
-        "mask_out": np.concatenate(arrays(model._mask_probs(features, found))),
+        "mask_out": np.concatenate(arrays(model._mask_head_in_chunks(features, found))),
         "bbox_pred": _in_image(found, batch),
         **packed(np.concatenate(masks)),
     }
+
+
+def _propose(case: Case, model: MaskRCNN, batch: Batch) -> list[Proposals]:
+    """The proposals that follow from the peer's scores and deltas."""
+    head = model.rpn_head
+    return head.propose(peers_rpn(case, model), batch.im_shape, head.test_proposal)
 
 
 def _choose(model, bbox, rois, batch, peer) -> list[Detections]:
@@ -247,7 +260,7 @@ def _training_stages(case: Case, model: MaskRCNN) -> Arrays:
     if sibling is None:
         return model_of(case)
     propose, rpn = model.rpn_head.propose, peers_rpn(sibling, model)
-    model.rpn_head.propose = lambda _, batch: propose(rpn, batch)
+    model.rpn_head.propose = lambda _, *others: propose(rpn, *others)
     try:
         return model_of(case)
     finally:

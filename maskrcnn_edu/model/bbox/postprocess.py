@@ -140,7 +140,7 @@ class BBoxPostProcess:
         return Detections(chosen[inside], labels, pick(probs, rows, labels), rows)
 
 
-def original_shape(im_shape: Tensor, scale_factor: Tensor) -> tuple[int, int]:
+def image_size(im_shape: Tensor, scale_factor: Tensor) -> tuple[int, int]:
     """Height and width of the file that was resized to ``im_shape``, in pixels."""
     height, width = paddle.floor(im_shape / scale_factor + 0.5).tolist()
     return int(height), int(width)

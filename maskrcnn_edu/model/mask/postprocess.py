@@ -9,6 +9,7 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
+from maskrcnn_edu.model.ops.bilinear import bilinear_weights
 from maskrcnn_edu.model.ops.empty import has_rows, to_host
 from maskrcnn_edu.structures import BitMask
 
@@ -32,16 +33,14 @@ class MaskPostProcess:
     @paddle.no_grad()
     def __call__(self, masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
         """Probabilities [D, M, M] over boxes [D, 4] (image frame) -> [D, height, width] bool."""
-        if masks.place.is_gpu_place():  # it multiplies faster than it copies
-            return paste_mask(masks, boxes, height, width) >= self.binary_thresh
         pasted = np.zeros([len(masks), height, width], bool)
-        for whole, part in zip(pasted, self.within_boxes(masks, boxes, height, width)):
+        for whole, part in zip(pasted, self.paste_in_boxes(masks, boxes, height, width)):
             x1, y1, x2, y2 = part.box.astype(int)
             whole[y1:y2, x1:x2] = part.pixels
         return paddle.to_tensor(pasted)
 
     @paddle.no_grad()
-    def within_boxes(
+    def paste_in_boxes(
         self, masks: Tensor, boxes: Tensor, height: int, width: int
     ) -> Iterator[BitMask]:
         """The same masks one after the other, each cut out of the image where it may be.
@@ -49,7 +48,9 @@ class MaskPostProcess:
         Takes no more memory and time than the boxes are large, however large the image is.
 
         Args:
-            masks, boxes, height, width: see `__call__`.
+            masks: [D, M, M] probabilities.
+            boxes: [D, 4], image frame.
+            height, width: size of the image, in pixels.
 
         Yields:
             D masks: the pixels, and the whole pixels [x1, y1, x2, y2] of the image that they
@@ -57,60 +58,64 @@ class MaskPostProcess:
         """
         if not has_rows(masks):
             return
-        places = _positions_of_both(masks, boxes, height, width)
-        for mask, at_y, at_x in zip(*to_host(masks, *places)):  # one copy to the host
-            yield self._within_box(mask, at_y, at_x)
-
-    def _within_box(self, mask: np.ndarray, at_y: np.ndarray, at_x: np.ndarray) -> BitMask:
-        """One mask [M, M], from the positions of the image's pixels, [height] and [width]."""
-        (y1, y2), (x1, x2) = (_extent(at, len(mask)) for at in (at_y, at_x))
-        rows = _shares_on_host(at_y[y1:y2], len(mask)) @ mask
-        pixels = np.empty([y2 - y1, x2 - x1], np.uint8)
-        columns = _shares_on_host(at_x[x1:x2], len(mask)).T
-        step = max(FEWEST_COLUMNS, MULTIPLIED_AT_ONCE // max(rows.size, 1))
-        for x in range(0, x2 - x1, step):
-            pixels[:, x : x + step] = rows @ columns[:, x : x + step] >= self.binary_thresh
-        return BitMask(pixels, np.array([x1, y1, x2, y2], np.float32))
+        coords = pixel_coords(boxes, masks.shape[-1], height, width)
+        for mask, at_y, at_x in zip(*to_host(masks, *coords)):  # one copy to the host
+            yield paste_mask(mask, at_y, at_x, self.binary_thresh)
 
 
-MULTIPLIED_AT_ONCE, FEWEST_COLUMNS = 2**18, 8
+PASTE_CHUNK_ELEMENTS, MIN_PASTE_ROWS = 2**18, 8
 """Multiplications of one product. A larger one is shared between threads, and has to wait for
 those of Paddle, which keep the other cores busy for a while after their work is done."""
 
 
-def paste_mask(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear enlargement of every mask over its box.
+def paste_mask(
+    mask: np.ndarray, at_y: np.ndarray, at_x: np.ndarray, binary_thresh: float
+) -> BitMask:
+    """Stretch one mask over its box, bilinearly, and decide what is object.
 
-    A bilinear enlargement of a rectangle is one matrix product along y and one along
-    x, so all masks are pasted by two products.
+    A bilinear enlargement of a rectangle is one matrix product along y and one along x.
 
     Args:
-        masks: [D, M, M] probabilities.
+        mask: [M, M] probabilities, float32.
+        at_y, at_x: [height] and [width] the image's pixels, see `pixel_coords`.
+        binary_thresh: probability from which a pixel belongs to the object.
+
+    Returns:
+        The pixels of the image where some cell has a share; at most half a cell beyond the box.
+
+    Source: document, "MaskPostProcess" (paste_mask).
+    """
+    cells = np.arange(len(mask), dtype=np.float32)
+    y1, y2, x1, x2 = (*_support(at_y, len(mask)), *_support(at_x, len(mask)))
+    rows = bilinear_weights(at_y[y1:y2], cells)  # [y2 - y1, M]
+    columns = bilinear_weights(at_x[x1:x2], cells).T  # [M, x2 - x1]
+    pixels = np.empty([y2 - y1, x2 - x1], np.uint8)
+    step = max(MIN_PASTE_ROWS, PASTE_CHUNK_ELEMENTS // max(columns.size, 1))
+    for y in range(0, y2 - y1, step):
+        pixels[y : y + step] = rows[y : y + step] @ mask @ columns >= binary_thresh
+    return BitMask(pixels=pixels, box=np.array([x1, y1, x2, y2], np.float32))
+
+
+def pixel_coords(boxes: Tensor, cells: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Where the centres of an image's pixels lie among the cells of the boxes' masks.
+
+    Pixel ``i`` along x: ``(i + 0.5 - x1) / (x2 - x1) * M - 0.5``, so that the centre of cell
+    ``k`` has the number ``k``.
+
+    Args:
         boxes: [D, 4], image frame.
+        cells: M.
         height, width: size of the image, in pixels.
 
     Returns:
-        [D, height, width] float32; it fades to 0 within half a cell outside the box.
+        Along y [D, height] and along x [D, width], both rising.
     """
-    if not has_rows(masks):
-        return paddle.zeros([0, height, width])
-    cells = masks.shape[-1]
-    at_y, at_x = _positions_of_both(masks, boxes, height, width)
-    along_y, along_x = _shares(at_y, cells), _shares(at_x, cells)
-    return along_y @ masks @ along_x.transpose([0, 2, 1])
-
-
-def _positions_of_both(
-    masks: Tensor, boxes: Tensor, height: int, width: int
-) -> tuple[Tensor, Tensor]:
-    """Where all pixels lie on the masks' cells: along y [D, height], along x [D, width]."""
     x1, y1, x2, y2 = boxes.unbind(1)
-    cells = masks.shape[-1]
-    return _positions(y1, y2, height, cells), _positions(x1, x2, width, cells)
+    return _coords_along(y1, y2, height, cells), _coords_along(x1, x2, width, cells)
 
 
-def _positions(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tensor:
-    """[D, pixels] the pixels' centres, in cells of the box whose centres are 0 .. cells - 1."""
+def _coords_along(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tensor:
+    """One direction of `pixel_coords`: sides [D] of the boxes -> [D, pixels]."""
     centers = paddle.arange(pixels, dtype="float32") + 0.5
     side = (stop - start)[:, None]
     has_area = side > 0
@@ -122,19 +127,7 @@ def _positions(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tensor:
     return paddle.where(has_area, position, paddle.full_like(position, cells))
 
 
-def _shares(position: Tensor, cells: int) -> Tensor:
-    """[D, pixels] -> [D, pixels, cells]: the share of every cell in the value of every pixel."""
-    distance = (position[:, :, None] - paddle.arange(cells, dtype="float32")).abs()
-    return (1.0 - distance).clip(min=0.0)
-
-
-def _shares_on_host(position: np.ndarray, cells: int) -> np.ndarray:
-    """The same of one mask: [pixels] -> [pixels, cells] float32."""
-    distance = np.abs(position[:, None] - np.arange(cells, dtype=np.float32))
-    return np.maximum(np.float32(1.0) - distance, np.float32(0.0))
-
-
-def _extent(position: np.ndarray, cells: int) -> tuple[int, int]:
+def _support(position: np.ndarray, cells: int) -> tuple[int, int]:
     """First and last + 1 of the pixels in which some cell has a share; positions rise."""
     return (
         int(np.searchsorted(position, -1, side="right")),

@@ -9,6 +9,7 @@ import numpy as np
 import paddle
 import pycocotools.mask as coco_mask
 
+from maskrcnn_edu.model.ops.bilinear import bilinear_weights
 from maskrcnn_edu.model.ops.empty import to_host
 from maskrcnn_edu.structures import BitMask, GroundTruth, MaskTargets, Polygons, RoISamples
 
@@ -122,16 +123,11 @@ def rasterize_bitmask_within_box(segm: BitMask, box: np.ndarray, resolution: int
     x1, y1, x2, y2 = np.asarray(box, np.float64)
     left, top, right, bottom = np.asarray(segm.box, np.float64)
     centers = (np.arange(resolution) + 0.5) / resolution  # 0 .. 1 along the box
-    # cell centres in pixels of the mask
+    # cell centres [M] in pixels of the mask, whose own centres are at 0.5, 1.5, ...
     xs = (x1 + centers * (x2 - x1) - left) / (right - left) * width
     ys = (y1 + centers * (y2 - y1) - top) / (bottom - top) * height
-    rows, columns = _bilinear_weights(ys, height), _bilinear_weights(xs, width)
+    rows = bilinear_weights(ys - 0.5, np.arange(height))  # [M, height]
+    columns = bilinear_weights(xs - 0.5, np.arange(width))  # [M, width]
     y, x = rows.any(axis=0), columns.any(axis=0)  # most pixels are between no cell's centres
     pixels = segm.pixels[np.ix_(y, x)]
     return (rows[:, y] @ pixels @ columns[:, x].T >= 0.5).astype(np.uint8)
-
-
-def _bilinear_weights(positions: np.ndarray, size: int) -> np.ndarray:
-    """[M, size] share that each of ``size`` pixels (centres at i + 0.5) has in a position."""
-    distance = np.abs(positions[:, None] - 0.5 - np.arange(size)[None])
-    return np.maximum(0.0, 1.0 - distance)

@@ -14,7 +14,7 @@ from maskrcnn_edu.model.ops.empty import full_precision, total
 from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.model.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.model.rpn.targets import RPNTargetAssign
-from maskrcnn_edu.structures import AnchorTargets, Batch, Proposals, RPNOutput
+from maskrcnn_edu.structures import AnchorTargets, Proposals, RPNOutput
 
 
 class RPNFeat(nn.Layer):
@@ -74,13 +74,18 @@ class RPNHead(nn.Layer):
             level_sizes=[a.shape[0] for a in anchors],
         )
 
-    def propose(self, rpn: RPNOutput, batch: Batch) -> list[Proposals]:
-        """The proposals of every image."""
-        generate = self.train_proposal if self.training else self.test_proposal
-        return [
-            generate(rpn.scores[i], rpn.deltas[i], rpn.anchors, batch.im_shape[i], rpn.level_sizes)
-            for i in range(len(batch))
-        ]
+    def propose(
+        self, rpn: RPNOutput, im_shape: Tensor, generator: ProposalGenerator
+    ) -> list[Proposals]:
+        """The proposals of every image.
+
+        Args:
+            rpn: scores and deltas of all anchors.
+            im_shape: [N, 2] height and width of the images without padding, input frame.
+            generator: ``train_proposal`` or ``test_proposal``.
+        """
+        images = zip(rpn.scores, rpn.deltas, im_shape)
+        return [generator(s, d, rpn.anchors, shape, rpn.level_sizes) for s, d, shape in images]
 
     def get_loss(self, rpn: RPNOutput, targets: list[AnchorTargets]) -> dict[str, Tensor]:
         """Loss of the sampled anchors.

@@ -9,7 +9,7 @@ from maskrcnn_edu.model.bbox.postprocess import (
     MultiClassNMS,
     RCNNBox,
     boxes_in_image,
-    original_shape,
+    image_size,
 )
 from maskrcnn_edu.structures import BBoxOutput, Proposals
 
@@ -164,10 +164,10 @@ def test_boxes_in_the_image_frame():
 
 
 def test_the_size_of_the_file():
-    assert original_shape(tensor([60, 80]), tensor([2, 4])) == (30, 20)
+    assert image_size(tensor([60, 80]), tensor([2, 4])) == (30, 20)
     # 427 x 640 resized to 800 x 1199: 800 / 427 and 1199 / 640 are rounded in float32
-    assert original_shape(tensor([800, 1199]), tensor([800 / 427, 1199 / 640])) == (427, 640)
-    assert all(isinstance(v, int) for v in original_shape(tensor([4, 4]), tensor([1, 1])))
+    assert image_size(tensor([800, 1199]), tensor([800 / 427, 1199 / 640])) == (427, 640)
+    assert all(isinstance(v, int) for v in image_size(tensor([4, 4]), tensor([1, 1])))
 
 
 def test_no_box_to_move():

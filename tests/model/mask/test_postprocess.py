@@ -5,16 +5,27 @@ import paddle
 import pytest
 
 from maskrcnn_edu.data.rle import encode, encode_crop
+from maskrcnn_edu.inference.export import paste_whole
 from maskrcnn_edu.model.mask import postprocess
-from maskrcnn_edu.model.mask.postprocess import MaskPostProcess, paste_mask
+from maskrcnn_edu.model.mask.postprocess import MaskPostProcess, pixel_coords
 
 
 def tensor(rows):
     return paddle.to_tensor(np.array(rows, np.float32))
 
 
-def paste(mask, box, height, width):
-    return paste_mask(tensor([mask]), tensor([box]), height, width)[0].numpy()
+def pasted(mask, box, height, width, threshold=0.5):
+    """One mask in its image, [height, width] of 0 and 1."""
+    made = MaskPostProcess(threshold)(tensor([mask]), tensor([box]), height, width)[0]
+    return made.numpy().astype(int)
+
+
+def assert_values(values, mask, box):
+    """The probabilities of the image's pixels: each is object up to its own threshold."""
+    values = np.array(values)
+    for threshold in {v + d for v in values.flat for d in (-0.001, 0.001) if 0 < v + d < 1}:
+        made = pasted(mask, box, *values.shape, threshold)
+        np.testing.assert_array_equal(made, values >= threshold, f"threshold {threshold}")
 
 
 def filled(height, width, x1, y1, x2, y2):
@@ -35,13 +46,12 @@ def test_one_cell_per_pixel_is_a_copy():
     mask = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9]]
     expected = np.zeros([5, 6])
     expected[1:4, 2:5] = mask
-    np.testing.assert_allclose(paste(mask, [2, 1, 5, 4], 5, 6), expected, atol=1e-6)
+    assert_values(expected, mask, [2, 1, 5, 4])
 
 
 def test_rows_are_rows():
     # an L, stretched to 6 x 2 pixels
-    made = paste([[1, 0], [1, 1]], [0, 0, 6, 2], 3, 7) >= 0.5
-    assert made.astype(int).tolist() == [
+    assert pasted([[1, 0], [1, 1]], [0, 0, 6, 2], 3, 7).tolist() == [
         [1, 1, 1, 0, 0, 0, 0],
         [1, 1, 1, 1, 1, 1, 0],
         [0, 0, 0, 0, 0, 0, 0],
@@ -50,24 +60,22 @@ def test_rows_are_rows():
 
 def test_bilinear_by_hand():
     # two cells over four pixels: pixel centres lie at -0.25, 0.25, 0.75, 1.25 cells
-    made = paste([[1.0, 0.0], [1.0, 0.0]], [0, 0, 4, 2], 2, 5)
-    np.testing.assert_allclose(made[0], [0.75, 0.75, 0.25, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(made[1], made[0], atol=1e-6)
+    assert_values([[0.75, 0.75, 0.25, 0, 0]] * 2, [[1.0, 0.0], [1.0, 0.0]], [0, 0, 4, 2])
     # the same along y; half a cell beyond the border the mask has faded to 0
-    made = paste([[1.0, 1.0], [0.0, 0.0]], [0, 1, 2, 5], 6, 2)
-    np.testing.assert_allclose(made[:, 0], [0.25, 0.75, 0.75, 0.25, 0, 0], atol=1e-6)
+    column = [[v] * 2 for v in (0.25, 0.75, 0.75, 0.25, 0, 0)]
+    assert_values(column, [[1.0, 1.0], [0.0, 0.0]], [0, 1, 2, 5])
 
 
 def test_two_directions_multiply():
     # pixel (1, 1) of a 4 x 4 box lies at (0.25, 0.25): shares 9/16, 3/16, 3/16, 1/16
-    made = paste([[16, 160], [1600, 16000]], [0, 0, 4, 4], 4, 4)
-    assert made[1, 1] == pytest.approx(9 + 30 + 300 + 1000, 1e-6)
+    for cells, share in zip(np.eye(4).reshape(4, 2, 2), (9, 3, 3, 1)):
+        assert pasted(cells, [0, 0, 4, 4], 4, 4, share / 16 - 0.001)[1, 1] == 1
+        assert pasted(cells, [0, 0, 4, 4], 4, 4, share / 16 + 0.001)[1, 1] == 0
 
 
 def test_a_fractional_box():
     # columns 1.5 .. 3.5 hold the centres of pixels 1 (border), 2 and 3 (border)
-    made = paste([[1.0]], [1.5, 0, 3.5, 1], 1, 5)
-    np.testing.assert_allclose(made, [[0, 0.5, 1, 0.5, 0]], atol=1e-6)
+    assert_values([[0, 0.5, 1, 0.5, 0]], [[1.0]], [1.5, 0, 3.5, 1])
 
 
 def test_a_box_that_leaves_the_image():
@@ -91,7 +99,7 @@ def test_a_box_without_area_holds_nothing(box, cells):
 
 @pytest.mark.parametrize("box", NO_AREA)
 def test_a_box_without_area_gives_no_nan(box):
-    assert not np.isnan(paste([[1, 1], [1, 1]], box, 4, 5)).any()
+    assert not any(np.isnan(at.numpy()).any() for at in pixel_coords(tensor([box]), 2, 4, 5))
 
 
 def test_many_masks_do_not_mix():
@@ -132,12 +140,12 @@ def random_masks(random, height, width, cells):
 @pytest.mark.parametrize("at_once", [1, 2**24])
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (57, 83), (120, 31)])
 def test_parts_are_the_whole_and_so_are_their_runs(monkeypatch, size, at_once):
-    monkeypatch.setattr(postprocess, "MULTIPLIED_AT_ONCE", at_once)
-    monkeypatch.setattr(postprocess, "FEWEST_COLUMNS", 1)
+    monkeypatch.setattr(postprocess, "PASTE_CHUNK_ELEMENTS", at_once)
+    monkeypatch.setattr(postprocess, "MIN_PASTE_ROWS", 1)
     masks, boxes = random_masks(np.random.default_rng(sum(size)), *size, 14)
-    expected = (paste_mask(masks, boxes, *size) >= 0.5).numpy()
+    expected = (paste_whole(masks, boxes, *size) >= 0.5).numpy()
     np.testing.assert_array_equal(MaskPostProcess()(masks, boxes, *size).numpy(), expected)
-    parts = list(MaskPostProcess().within_boxes(masks, boxes, *size))
+    parts = list(MaskPostProcess().paste_in_boxes(masks, boxes, *size))
     for whole, part in zip(expected, parts, strict=True):
         assert encode_crop(part, *size) == encode(whole)
     assert sum(p.pixels.size for p in parts) < 0.7 * expected.size or 1 in size

@@ -11,7 +11,7 @@ from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.model.rpn.head import RPNHead
 from maskrcnn_edu.model.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.model.rpn.targets import RPNTargetAssign
-from maskrcnn_edu.structures import AnchorTargets, Batch, RPNOutput
+from maskrcnn_edu.structures import AnchorTargets, RPNOutput
 
 
 def head(**options):
@@ -148,11 +148,8 @@ def test_training_and_prediction_propose_by_their_own_numbers():
     model = head()
     out = model([paddle.ones([2, 2, 8, 8]), paddle.ones([2, 2, 4, 4])])
     shapes = paddle.to_tensor([[32.0, 32], [16, 20]])
-    batch = Batch(paddle.zeros([2, 3, 32, 32]), shapes, paddle.ones([2, 2]), [0, 1])
-    model.train()
-    assert [len(p) for p in model.propose(out, batch)] == [7, 7]
-    model.eval()
-    proposals = model.propose(out, batch)
+    assert [len(p) for p in model.propose(out, shapes, model.train_proposal)] == [7, 7]
+    proposals = model.propose(out, shapes, model.test_proposal)
     assert [len(p) for p in proposals] == [3, 3]
     # every image is cut off at its own size: (height, width) = (16, 20)
     assert proposals[1].boxes[:, 2].max() <= 20 and proposals[1].boxes[:, 3].max() <= 16
@@ -160,13 +157,12 @@ def test_training_and_prediction_propose_by_their_own_numbers():
 
 def test_images_are_proposed_one_by_one():
     model = head()
-    model.eval()
     feats = [paddle.randn([2, 2, 8, 8]), paddle.randn([2, 2, 4, 4])]
     both = model(feats)
     shape = paddle.to_tensor([[32.0, 32]])
     for i in range(2):
         one = model([f[i : i + 1] for f in feats])
         np.testing.assert_allclose(one.scores[0].numpy(), both.scores[i].numpy(), atol=1e-6)
-        two = Batch(None, shape.expand([2, 2]), None, [0, 1])
-        alone = model.propose(one, Batch(None, shape, None, [0]))[0]
-        assert alone.anchor_index.tolist() == model.propose(both, two)[i].anchor_index.tolist()
+        (alone,) = model.propose(one, shape, model.test_proposal)
+        together = model.propose(both, shape.expand([2, 2]), model.test_proposal)[i]
+        assert alone.anchor_index.tolist() == together.anchor_index.tolist()
