@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
 
-from maskrcnn_edu.cli import data_check, data_get, data_import
+from tqdm import tqdm
+
+from maskrcnn_edu.cli.messages import printable
+from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.importers.index_masks import VOC_CLASSES, read_masks
+from maskrcnn_edu.data.importers.labelme import read_labelme
+from maskrcnn_edu.data.importers.via import read_via
+from maskrcnn_edu.data.importers.write_coco import LabeledImage, split, write_dataset
+from maskrcnn_edu.data.problems import Issue, summarize, table
+from maskrcnn_edu.data.public import DATASETS, get_dataset
 from maskrcnn_edu.data.shapes import write_shapes
+from maskrcnn_edu.system.files import atomic_folder, atomic_write
+
+MIRROR = "MASKRCNN_EDU_MIRROR"
+FORMATS = {
+    "labelme": "one JSON file for each image",
+    "via": "VGG Image Annotator 2: one JSON file for all images",
+    "masks": "Pascal VOC's folders, or images in images/ and index masks in masks/",
+}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options of ``data``."""
     kinds = command.add_subparsers(title="what to do", required=True, metavar="WHAT")
-    shapes = kinds.add_parser("shapes", help="drawn shapes with exact masks, COCO format")
-    shapes.add_argument("--out", default="data/shapes", help="folder (default: %(default)s)")
-    shapes.add_argument("--train", type=int, default=1200, help="images (default: %(default)s)")
-    shapes.add_argument("--val", type=int, default=200, help="images (default: %(default)s)")
-    shapes.add_argument("--seed", type=int, default=0, help="another seed, other images")
-    shapes.set_defaults(run=run_shapes)
-    for command in (data_get, data_import, data_check):
-        command.add(kinds)
+    add_shapes(kinds.add_parser("shapes", help="drawn shapes with exact masks, COCO format"))
+    add_get(kinds.add_parser("get", help="fetch a public dataset, ready to train on"))
+    add_import(
+        kinds.add_parser("import", help="turn labels of another tool into a dataset in COCO format")
+    )
+    add_check(
+        kinds.add_parser(
+            "check", help="list everything that is wrong with a dataset in COCO format"
+        )
+    )
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def add_shapes(command: argparse.ArgumentParser) -> None:
+    """The options of ``data shapes``."""
+    command.add_argument("--out", default="data/shapes", help="folder (default: %(default)s)")
+    command.add_argument("--train", type=int, default=1200, help="images (default: %(default)s)")
+    command.add_argument("--val", type=int, default=200, help="images (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="another seed, other images")
+    command.set_defaults(run=run_shapes)
 
 
 def run_shapes(options: argparse.Namespace) -> int:
@@ -26,3 +62,175 @@ def run_shapes(options: argparse.Namespace) -> int:
     write_shapes(options.out, train=options.train, val=options.val, seed=options.seed)
     print(f"{options.train} training and {options.val} validation images are in {options.out}")
     return 0
+
+
+# ---------------------------------------------------------------- get
+
+
+def add_get(command: argparse.ArgumentParser) -> None:
+    """The options of ``data get``."""
+    command.add_argument(
+        "name",
+        choices=list(DATASETS),
+        help="; ".join(f"{name}: {_size(name)}" for name in DATASETS),
+    )
+    command.add_argument("--out", help="folder (default: data/NAME)")
+    command.epilog = (
+        f"${MIRROR} names a server that has the same archives, "
+        f"for example one in the classroom: python -m http.server"
+    )
+    command.set_defaults(run=run_get)
+
+
+def _size(name: str) -> str:
+    total = sum(archive.size for archive in DATASETS[name].archives)
+    return f"{total / 1e9:.1f} GB" if total > 10**9 else f"{total / 1e6:.0f} MB"
+
+
+def run_get(options: argparse.Namespace) -> int:
+    """``data get``"""
+    out = options.out or f"data/{options.name}"
+    issues = get_dataset(options.name, out, os.environ.get(MIRROR))
+    if issues:
+        print(summarize(issues, out))
+    print(f"{options.name} is in {out}. Train on it:\n")
+    print(training_command(options.name, out))
+    return 0
+
+
+def training_command(name: str, out: str) -> str:
+    """The command that trains on a public dataset."""
+    splits, folder = DATASETS[name].splits, Path(out)
+    length = "--minutes 12 " if DATASETS[name].config == "photos_fpn" else ""
+    return (
+        f"maskrcnn-edu train --config {DATASETS[name].config} {length}--out runs/{name} \\\n"
+        f"    --train-json {folder / splits.train_json} \\\n"
+        f"    --train-images {folder / splits.train_images} \\\n"
+        f"    --val-json {folder / splits.val_json} --val-images {folder / splits.val_images}"
+    )
+
+
+# ---------------------------------------------------------------- import
+
+
+def add_import(command: argparse.ArgumentParser) -> None:
+    """The options of ``data import``."""
+    formats = "; ".join(f"{name}: {about}" for name, about in FORMATS.items())
+    command.add_argument("format", choices=list(FORMATS), help=formats)
+    command.add_argument("folder", metavar="FOLDER", help="images and labels")
+    command.add_argument("--out", required=True, help="new folder for the dataset")
+    command.add_argument(
+        "--val-share", type=float, default=0.2, help="images to validate on (default: 0.2)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="another seed, another split")
+    command.add_argument("--class-name", help="of what does not say its class (via, masks)")
+    command.add_argument("--attribute", help="region attribute that holds the class (via)")
+    command.add_argument("--link", action="store_true", help="link to the images, do not copy")
+    command.add_argument(
+        "--limit", type=int, default=50, help="rows of the table of issues (default: 50)"
+    )
+    command.set_defaults(run=run_import)
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """``data import``: 0 if everything was taken over, 1 if something was left out."""
+    folder = Path(options.folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder")
+    labeled, issues, classes = _read_labels(folder, options)
+    if not labeled:
+        first = f"; the first issue: {issues[0]}" if issues else ""
+        raise ValueError(f"{folder}: nothing here can be imported{first}")
+    splits = split(labeled, options.val_share, options.seed)
+    with atomic_folder(options.out) as unfinished, tqdm(total=len(labeled), unit="image") as bar:
+        issues += write_dataset(splits, unfinished, classes, link=options.link, on_image=bar.update)
+    if issues:
+        print(printable(table(issues, options.limit)))
+    count = f"{len(issues)} thing{'s' if len(issues) > 1 else ''}" if issues else "nothing was"
+    print(f"{count} left out; the dataset is in {options.out}:")
+    for part in splits:
+        print(f"  {part}: annotations/instances_{part}.json, images in {part}/")
+    return 1 if issues else 0
+
+
+def _read_labels(
+    folder: Path, options: argparse.Namespace
+) -> tuple[list[LabeledImage], list[Issue], tuple[str, ...]]:
+    """Images with their labels, what cannot be used, and the classes if the format has its own."""
+    if options.format == "labelme":
+        return *read_labelme(folder), ()
+    if options.format == "via":
+        return *read_via(folder, options.class_name, options.attribute), ()
+    is_voc = (folder / "SegmentationObject").is_dir()
+    return *read_masks(folder, options.class_name), VOC_CLASSES if is_voc else ()
+
+
+# ---------------------------------------------------------------- check
+
+
+def add_check(command: argparse.ArgumentParser) -> None:
+    """The options of ``data check``."""
+    command.add_argument("file", metavar="JSON", help="COCO annotation file")
+    command.add_argument("--images", required=True, help="folder of its images")
+    command.add_argument("--json", help="write all issues to this file, for programs")
+    command.add_argument(
+        "--limit", type=int, default=50, help="rows of the table (default: %(default)s)"
+    )
+    command.set_defaults(run=run_check)
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """``data check``: 0 if all is well, 1 if there are issues, 2 if it is no dataset."""
+    if options.limit < 0:
+        raise ValueError(f"--limit is {options.limit}, but must be 0 or more")
+    dataset = CocoDataset(options.file, options.images)
+    rows = tqdm(range(len(dataset)), unit="image", leave=False)
+    unreadable = {row: issue for row in rows if (issue := dataset.image_issue(row))}
+    issues = [*dataset.issues, *unreadable.values()]
+    used = count_used(dataset, set(unreadable))
+    if options.json:
+        _write_report(Path(options.json), options.file, issues, used)
+    if issues:
+        print(printable(table(issues, options.limit)))
+    print(printable(_verdict(options.file, len(issues), used)))
+    if not used["images"][0]:
+        print("maskrcnn-edu: none of the images can be read; check --images", file=sys.stderr)
+        return 2
+    return 1 if issues else 0
+
+
+def count_used(dataset: CocoDataset, unreadable: set[int]) -> dict[str, Any]:
+    """What training will use: (used, listed) of each kind, and objects per class.
+
+    Args:
+        dataset: a dataset.
+        unreadable: rows whose images cannot be read.
+    """
+    listed = dataset.entry_counts()
+    classes = dataset.objects_per_class(unreadable)
+    return {
+        "images": (len(dataset) - len(unreadable), listed["images"]),
+        "annotations": (sum(classes.values()), listed["annotations"]),
+        "categories": (dataset.num_classes, listed["categories"]),
+        "objects_per_class": classes,
+    }
+
+
+def _verdict(file: str, count: int, used: dict[str, Any]) -> str:
+    issues = f"{count} issue{'s' if count > 1 else ''}" if count else "no issues"
+    parts = [f"{used[k][0]} of {used[k][1]} {k}" for k in ("images", "annotations", "categories")]
+    classes = [f"{name} {n}" for name, n in used["objects_per_class"].items()]
+    more = f", ... ({len(classes)} classes)" if len(classes) > 20 else ""
+    return (
+        f"{file}: {issues}. Training uses {parts[0]}, {parts[1]} and {parts[2]}: "
+        f"{', '.join(classes[:20])}{more}"
+    )
+
+
+def _write_report(path: Path, file: str, issues: list[Issue], used: dict[str, Any]) -> None:
+    rows = [  # these keys are what programs read
+        {"image": i.image, "annotation": i.annotation, "what": i.message, "cure": i.fix}
+        for i in issues
+    ]
+    text = json.dumps({"file": file, "used": used, "problems": rows}, indent=1)
+    atomic_write(path, lambda place: place.write_text(text, encoding="utf-8"))

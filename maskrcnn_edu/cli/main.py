@@ -51,13 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "doctor":  # imports nothing that may be missing
         return options.run(options)
-    from maskrcnn_edu.cli.left_out_warnings import photos_left_out_are_told
+    from maskrcnn_edu.cli.messages import left_out_as_lines
 
     if options.command not in WITHOUT_MODEL:
         from maskrcnn_edu.system.device import choose_device
 
         choose_device()
-    with photos_left_out_are_told():
+    with left_out_as_lines():
         return options.run(options)
 
 
@@ -72,9 +72,17 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND"
     )
+    asked = next((word for word in arguments if not word.startswith("-")), None)
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, help=line)
-        if name == next((word for word in arguments if not word.startswith("-")), None):
-            file = importlib.import_module(f"maskrcnn_edu.cli.{FILES.get(name, name)}")
-            file.add_options(command)
+        if name == asked:
+            _add_options(command, name)
     return parser
+
+
+def _add_options(command: argparse.ArgumentParser, name: str) -> None:
+    if name == "doctor":  # it has none, and must work where nothing else can be imported
+        doctor = importlib.import_module("maskrcnn_edu.system.doctor")
+        command.set_defaults(run=lambda options: doctor.main())
+    else:
+        importlib.import_module(f"maskrcnn_edu.cli.{FILES.get(name, name)}").add_options(command)

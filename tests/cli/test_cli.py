@@ -1,4 +1,4 @@
-"""The command, from drawn data to pictures."""
+"""The command, from drawn data to drawn detections."""
 
 import json
 import subprocess
@@ -97,15 +97,15 @@ def test_eval_counts_images_without_detections(trained, shapes, tmp_path):
     assert json.loads((out / "ap.json").read_text())["segm"]["AP"] == 0.0
 
 
-def test_predict_draws_photos_of_any_kind(trained, shapes, tmp_path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
+def test_predict_draws_images_of_any_kind(trained, shapes, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
     grey = np.arange(60 * 40, dtype=np.uint8).reshape(40, 60)
-    Image.fromarray(grey).save(photos / "grey.png")
-    Image.fromarray(grey).convert("CMYK").save(photos / "print.jpg")
-    Image.fromarray(grey).convert("RGBA").save(photos / "alpha.png")
+    Image.fromarray(grey).save(images / "grey.png")
+    Image.fromarray(grey).convert("CMYK").save(images / "print.jpg")
+    Image.fromarray(grey).convert("RGBA").save(images / "alpha.png")
     out = tmp_path / "out"
-    arguments = ["predict", "--weights", str(trained), "--out", str(out), str(photos)]
+    arguments = ["predict", "--weights", str(trained), "--out", str(out), str(images)]
     assert main([*arguments, "--min-score", "0.0"]) == 0
     assert {p.name for p in out.glob("*.png")} == {
         "grey_found.png", "print_found.png", "alpha_found.png",

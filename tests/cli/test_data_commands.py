@@ -18,7 +18,7 @@ def shapes(tmp_path_factory):
 
 @pytest.fixture
 def broken(shapes, tmp_path):
-    """A copy of the training half: two photos are gone, many annotations are broken."""
+    """A copy of the training half: two images are gone, many annotations are broken."""
     content = json.loads((shapes / "annotations" / "instances_train.json").read_text())
     annotations = content["annotations"]
     annotations[0]["category_id"] = 99
@@ -29,7 +29,7 @@ def broken(shapes, tmp_path):
     (tmp_path / "train").mkdir()
     for path in (shapes / "train").iterdir():
         (tmp_path / "train" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "train" / "000004.png").write_bytes(b"no photo")
+    (tmp_path / "train" / "000004.png").write_bytes(b"no image")
     file = tmp_path / "instances.json"
     file.write_text(json.dumps(content))
     return file
@@ -89,7 +89,7 @@ def test_what_is_no_dataset(tmp_path, capsys, content, words):
 def test_a_wrong_image_folder(shapes, tmp_path, capsys):
     file = shapes / "annotations" / "instances_train.json"
     assert main(["data", "check", str(file), "--images", str(tmp_path)]) == 2
-    assert "none of the photos can be read; check --images" in capsys.readouterr().err
+    assert "none of the images can be read; check --images" in capsys.readouterr().err
     assert main(["data", "check", "no.json", "--images", str(tmp_path)]) == 2
     assert "no.json" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""How the commands say that a photo is left out: one line each, once."""
+"""What the commands print, and how: on any terminal, without tearing a progress bar."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from tqdm import tqdm
 from maskrcnn_edu.data.problems import LeftOutWarning
 
 
+def printable(text: str) -> str:
+    """Text that any terminal takes: a file's name may hold bytes that are no letters."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 @contextlib.contextmanager
-def photos_left_out_are_told() -> Iterator[None]:
+def left_out_as_lines() -> Iterator[None]:
     """Every `LeftOutWarning` becomes one line on stderr, above the progress bar if there is one.
 
-    Training reads a photo in every epoch, and says it the first time only.
+    Training reads an image in every epoch, and warns the first time only.
     """
-    told: set[str] = set()
+    warned: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", LeftOutWarning)
         others = warnings.showwarning
@@ -26,8 +32,8 @@ def photos_left_out_are_told() -> Iterator[None]:
         def show(message, category, *place, **more):
             if not issubclass(category, LeftOutWarning):
                 others(message, category, *place, **more)
-            elif str(message) not in told:
-                told.add(str(message))
+            elif str(message) not in warned:
+                warned.add(str(message))
                 text = str(message).encode("utf-8", "backslashreplace").decode("utf-8")
                 tqdm.write(text, file=sys.stderr)
 
