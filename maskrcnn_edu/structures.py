@@ -162,20 +162,20 @@ class Proposals:
 
 @dataclass(frozen=True)
 class ProposalSteps:
-    """How the proposals of one image came about: what every step left.
+    """How the proposals of one image came about: what every step left, best first.
 
-    Lists have one entry per level. Rows lead to ``anchor_index``; each step's rows are some
-    of those of the step before, best first.
+    Lists have one int64 tensor per level. Rows are those of ``best``, all levels together;
+    each step's rows are some of those of the step before.
 
     Attributes:
-        anchor_index: [k] int64, the anchors with the best scores, level after level.
-        large: rows [r] int64 whose boxes are large enough.
+        best: anchors with the best scores of their level.
+        large: rows whose boxes are large enough.
         survivors: rows that are no near copies of better ones.
         kept: rows within the number that a level may keep.
         proposals: the best of all levels' ``kept``.
     """
 
-    anchor_index: Tensor
+    best: list[Tensor]
     large: list[Tensor]
     survivors: list[Tensor]
     kept: list[Tensor]

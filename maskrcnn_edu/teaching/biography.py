@@ -22,12 +22,11 @@ from maskrcnn_edu.model.boxes import (
     clip_bbox,
     delta2bbox,
     exact_exp,
-    nms_ranked,
 )
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box
 from maskrcnn_edu.model.rpn.proposals import ProposalGenerator
-from maskrcnn_edu.structures import GroundTruth, TrainingStages
+from maskrcnn_edu.structures import GroundTruth, ProposalSteps, TrainingStages
 
 
 class Fate(Enum):
@@ -116,57 +115,45 @@ def count_fates(stages: TrainingStages, model: MaskRCNN, index: int) -> dict[Fat
 
 @paddle.no_grad()
 def _follow(stages: TrainingStages, model: MaskRCNN, index: int) -> _Lives:
-    """Walk through the steps of `ProposalGenerator`, then through those of the assigner.
+    """Read the steps of `ProposalGenerator`, then those of the assigner.
 
     Every step overwrites the fate of the anchors that pass it with the next obstacle.
     """
     if not 0 <= index < len(stages.batch):
         raise IndexError(f"image {index} of a batch of {len(stages.batch)}")
-    generator, scores = model.rpn_head.train_proposal, stages.rpn.scores[index]
-    decoded = delta2bbox(stages.rpn.deltas[index], stages.rpn.anchors, exp=exact_exp)[:, 0]
-    clipped = clip_bbox(decoded, stages.batch.im_shape[index])
-    # the generator's own step, because only it breaks ties between scores as it did
-    best = generator._best_of_levels(scores, stages.rpn.level_sizes)
-    fates = np.full(scores.shape[0], Fate.NOT_AMONG_BEST, dtype=object)
-    survivors = [_thin_out(generator, clipped, b, fates) for b in best]
-    anchors = stages.proposals[index].anchor_index.numpy()
-    if np.setxor1d(anchors, _finalists(generator, scores, fates, survivors)).size:
+    rpn, im_shape = stages.rpn, stages.batch.im_shape[index]
+    scores, deltas = rpn.scores[index], rpn.deltas[index]
+    steps = model.rpn_head.train_proposal.steps(
+        scores, deltas, rpn.anchors, im_shape, rpn.level_sizes
+    )
+    proposals = stages.proposals[index].anchor_index.numpy()
+    if np.setxor1d(proposals, steps.proposals.anchor_index.numpy()).size:
         raise ValueError("these proposals do not follow from the scores by train_proposal's rules")
-    fates[anchors] = _proposal_fates(stages, model, index)
-    rank = _ranks(scores.numpy(), [b.numpy() for b in best], stages.rpn.level_sizes)
-    return _Lives(rank, decoded.numpy(), clipped.numpy(), survivors, fates)
+    best = [level.numpy() for level in steps.best]
+    fates = _proposal_step_fates(steps, np.concatenate(best), len(scores))
+    fates[proposals] = _proposal_fates(stages, model, index)
+    decoded = delta2bbox(deltas, rpn.anchors, exp=exact_exp)[:, 0]
+    return _Lives(
+        rank=_ranks(scores.numpy(), best, rpn.level_sizes),
+        decoded=decoded.numpy(),
+        clipped=clip_bbox(decoded, im_shape).numpy(),
+        survivors=[np.concatenate(best)[rows.numpy()] for rows in steps.survivors],
+        fates=fates,
+    )
 
 
-def _thin_out(
-    generator: ProposalGenerator, clipped: Tensor, best: Tensor, fates: np.ndarray
-) -> np.ndarray:
-    """Enter one level's fates; return the anchors that survived suppression, best first."""
-    is_large = generator._large_enough(paddle.gather(clipped, best))
-    large = paddle.gather(best, paddle.nonzero(is_large).flatten())
-    kept = nms_ranked(paddle.gather(clipped, large), generator.nms_thresh, generator.eta)
-    survivors = paddle.gather(large, kept).numpy()
-    fates[best.numpy()] = Fate.TOO_SMALL
-    fates[large.numpy()] = Fate.SUPPRESSED
-    fates[survivors] = Fate.BEYOND_LEVEL
-    fates[survivors[: _level_limit(generator)]] = Fate.BEYOND_ALL
-    return survivors
-
-
-def _level_limit(generator: ProposalGenerator) -> int:
-    """How many proposals one level may keep."""
-    return generator.pre_nms_top_n if generator.topk_after_collect else generator.post_nms_top_n
-
-
-def _finalists(
-    generator: ProposalGenerator, scores: Tensor, fates: np.ndarray, survivors: list[np.ndarray]
-) -> np.ndarray:
-    """The anchors that should be proposals: the best of those that their levels kept."""
-    kept = np.concatenate([s[fates[s] == Fate.BEYOND_ALL] for s in survivors])
-    # levels are joined, and the number limited again, only if there are several
-    if len(survivors) == 1 or len(kept) <= generator.post_nms_top_n:
-        return kept
-    rows = paddle.topk(paddle.gather(scores, paddle.to_tensor(kept)), generator.post_nms_top_n)[1]
-    return kept[rows.numpy()]
+def _proposal_step_fates(steps: ProposalSteps, best: np.ndarray, count: int) -> np.ndarray:
+    """[A] the fates of anchors that are no proposals; ``best`` [k] of all levels together."""
+    fates = np.full(count, Fate.NOT_AMONG_BEST, dtype=object)
+    fates[best] = Fate.TOO_SMALL
+    for step, obstacle in (
+        (steps.large, Fate.SUPPRESSED),
+        (steps.survivors, Fate.BEYOND_LEVEL),
+        (steps.kept, Fate.BEYOND_ALL),
+    ):
+        for rows in step:
+            fates[best[rows.numpy()]] = obstacle
+    return fates
 
 
 def _proposal_fates(stages: TrainingStages, model: MaskRCNN, index: int) -> np.ndarray:
@@ -191,10 +178,16 @@ def _proposal_fates(stages: TrainingStages, model: MaskRCNN, index: int) -> np.n
 def _match(boxes: Tensor, gt: GroundTruth, model: MaskRCNN) -> tuple[np.ndarray, np.ndarray]:
     """Object and kind of every box [R, 4], by the rules of the box head's assigner."""
     a = model.bbox_head.bbox_assigner
-    found = label_box(
-        boxes, gt, a.fg_thresh, a.bg_thresh, False, a.ignore_thresh, a.assign_on_cpu
-    )  # fmt: skip
-    return found[0].numpy(), found[1].numpy()
+    matches, kinds = label_box(
+        boxes,
+        gt,
+        positive_overlap=a.fg_thresh,
+        negative_overlap=a.bg_thresh,
+        allow_low_quality=False,
+        ignore_thresh=a.ignore_thresh,
+        assign_on_cpu=a.assign_on_cpu,
+    )
+    return matches.numpy(), kinds.numpy()
 
 
 def _near_crowd(boxes: Tensor, gt: GroundTruth, ignore_thresh: float) -> np.ndarray:
@@ -286,7 +279,7 @@ class Biography:
     class_scores: np.ndarray | None = None
 
     def __str__(self) -> str:
-        return "\n".join([*_tell_anchor(self), *_tell_overlap(self), *_tell_fate(self)])
+        return "\n".join([*_anchor_lines(self), *_overlap_lines(self), *_fate_lines(self)])
 
 
 @paddle.no_grad()
@@ -453,20 +446,20 @@ def _numbers(values: np.ndarray, digits: int) -> str:
     return "(" + ", ".join(f"{round(float(v), digits) + 0.0:.{digits}f}" for v in values) + ")"
 
 
-def _tell_anchor(b: Biography) -> list[str]:
+def _anchor_lines(b: Biography) -> list[str]:
     """Where it came from, and what the RPN made of it."""
     if b.anchor is None:
         return [f"Annotated box {_numbers(b.box, 1)}, added to the proposals"]
     return [
         f"Anchor {b.anchor} on level {b.level}: box {_numbers(b.anchor_box, 1)}",
-        f"  RPN should say: {_rpn_lesson(b)}",
-        f"  RPN said: score {b.score:.3f}, place {b.rank + 1} of {b.level_size} in its level",
+        f"  RPN target: {_rpn_target(b)}",
+        f"  RPN output: score {b.score:.3f}, place {b.rank + 1} of {b.level_size} in its level",
         f"  moved by delta {_numbers(b.delta, 3)} to {_numbers(b.decoded_box, 1)}",
         f"  clipped to the image: {_numbers(b.clipped_box, 1)}",
     ]
 
 
-def _rpn_lesson(b: Biography) -> str:
+def _rpn_target(b: Biography) -> str:
     if b.rpn_label == FOREGROUND:
         return f"object {b.rpn_object}, delta {_numbers(b.rpn_target, 3)}"
     if b.rpn_label == BACKGROUND:
@@ -476,7 +469,7 @@ def _rpn_lesson(b: Biography) -> str:
     return f"nothing ({b.rpn_kind}, but not drawn for the RPN's sample)"
 
 
-def _tell_overlap(b: Biography) -> list[str]:
+def _overlap_lines(b: Biography) -> list[str]:
     """The row of overlaps, and the match."""
     if len(b.iou) == 0:
         return ["  no objects in the image"]
@@ -488,7 +481,7 @@ def _tell_overlap(b: Biography) -> list[str]:
     return lines
 
 
-def _tell_fate(b: Biography) -> list[str]:
+def _fate_lines(b: Biography) -> list[str]:
     """The end, and what the heads learn from it."""
     lines = [f"  Fate: {b.fate}"]
     if b.suppressed_by is not None:

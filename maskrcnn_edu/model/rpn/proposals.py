@@ -11,7 +11,7 @@ from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, exact_exp, nms_ranked
 from maskrcnn_edu.model.ops.empty import join
-from maskrcnn_edu.structures import Proposals
+from maskrcnn_edu.structures import Proposals, ProposalSteps
 
 SMALLEST_SIDE = 1.0
 
@@ -51,7 +51,6 @@ class ProposalGenerator:
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
 
-    @paddle.no_grad()
     def __call__(
         self,
         scores: Tensor,
@@ -60,7 +59,23 @@ class ProposalGenerator:
         im_shape: Tensor,
         level_sizes: Sequence[int],
     ) -> Proposals:
-        """Proposals of one image.
+        """Proposals of one image, best first within a level; zero rows if nothing survives.
+
+        Args:
+            scores, deltas, anchors, im_shape, level_sizes: see `steps`.
+        """
+        return self.steps(scores, deltas, anchors, im_shape, level_sizes).proposals
+
+    @paddle.no_grad()
+    def steps(
+        self,
+        scores: Tensor,
+        deltas: Tensor,
+        anchors: Tensor,
+        im_shape: Tensor,
+        level_sizes: Sequence[int],
+    ) -> ProposalSteps:
+        """The proposals of one image, with what every step left of its anchors.
 
         Args:
             scores: [A] logits.
@@ -68,29 +83,27 @@ class ProposalGenerator:
             anchors: [A, 4], input frame.
             im_shape: [2] height and width of the image without padding.
             level_sizes: how many of the A anchors each level has.
-
-        Returns:
-            Proposals, best first within a level. Zero rows if nothing survives.
         """
-        best = self._best_of_levels(scores, level_sizes)
-        index = paddle.concat(best)
+        best = self._pre_nms_topk(scores, level_sizes)
+        index = paddle.concat(best)  # [k], and so many rows from here on
+        scores, deltas, anchors = (paddle.gather(x, index) for x in (scores, deltas, anchors))
         # to the last bit, because a bit can decide which of two boxes suppression keeps
-        boxes = delta2bbox(
-            paddle.gather(deltas, index), paddle.gather(anchors, index), exp=exact_exp
+        boxes = delta2bbox(deltas, anchors, exp=exact_exp).squeeze(1)  # [k, 1, 4] -> [k, 4]
+        boxes = clip_bbox(boxes, im_shape)
+        large = self._large_rows(boxes, [len(level) for level in best])
+        survivors = [self._nms_level(boxes, rows) for rows in large]
+        kept = [rows[: self.level_limit] for rows in survivors]
+        rows = kept[0] if len(kept) == 1 else self._post_nms_topk(kept, scores)
+        return ProposalSteps(
+            best=best,
+            large=large,
+            survivors=survivors,
+            kept=kept,
+            proposals=Proposals(*(paddle.gather(x, rows) for x in (boxes, scores, index))),
         )
-        boxes = clip_bbox(boxes.squeeze(1), im_shape)  # [k, 1, 4] -> [k, 4]
-        ranked = Proposals(boxes, paddle.gather(scores, index), index)
-        large = self._large_enough(boxes).numpy()  # the host waits once, not for every level
-        levels, start = [], 0
-        for count in (len(b) for b in best):
-            rows = np.flatnonzero(large[start : start + count]) + start
-            levels.append(self._thin_out(boxes, paddle.to_tensor(rows)))
-            start += count
-        rows = levels[0] if len(levels) == 1 else self._join(levels, ranked.scores)
-        return _select(ranked, rows)
 
-    def _best_of_levels(self, scores: Tensor, level_sizes: Sequence[int]) -> list[Tensor]:
-        """The anchors of every level with the highest scores, best first."""
+    def _pre_nms_topk(self, scores: Tensor, level_sizes: Sequence[int]) -> list[Tensor]:
+        """The anchors of every level with the highest scores [A], best first: L tensors."""
         best, start = [], 0
         for size in level_sizes:
             level = scores[start : start + size]
@@ -98,31 +111,33 @@ class ProposalGenerator:
             start += size
         return best
 
-    def _thin_out(self, boxes: Tensor, rows: Tensor) -> Tensor:
-        """Those rows of one level, best first, that are no near copies of better ones."""
-        limit = self.pre_nms_top_n if self.topk_after_collect else self.post_nms_top_n
-        kept = nms_ranked(paddle.gather(boxes, rows), self.nms_thresh, self.eta)
-        return paddle.gather(rows, kept[:limit])
+    def _large_rows(self, boxes: Tensor, level_sizes: Sequence[int]) -> list[Tensor]:
+        """The rows of boxes [k, 4] that are large enough, level by level: L tensors."""
+        is_large = self._min_size_mask(boxes).numpy()  # the host waits once, not for every level
+        starts = np.cumsum([0, *level_sizes])
+        levels = np.split(is_large, starts[1:-1])
+        return [paddle.to_tensor(np.flatnonzero(x) + start) for x, start in zip(levels, starts)]
 
-    def _large_enough(self, boxes: Tensor) -> Tensor:
-        """[R] bool; PaddleDetection's operator lets no ``min_size`` below one pixel pass."""
+    def _min_size_mask(self, boxes: Tensor) -> Tensor:
+        """[k] bool; PaddleDetection's operator lets no ``min_size`` below one pixel pass."""
         x1, y1, x2, y2 = boxes.unbind(1)
         shorter = paddle.minimum(x2 - x1, y2 - y1)
         return shorter >= max(self.min_size, SMALLEST_SIDE)
 
-    def _join(self, levels: list[Tensor], scores: Tensor) -> Tensor:
-        """All levels' rows; only the best ``post_nms_top_n`` if there are more."""
+    def _nms_level(self, boxes: Tensor, rows: Tensor) -> Tensor:
+        """Those rows of one level, best first, that are no near copies of better ones."""
+        survivors = nms_ranked(paddle.gather(boxes, rows), self.nms_thresh, self.eta)
+        return paddle.gather(rows, survivors)
+
+    @property
+    def level_limit(self) -> int:
+        """How many proposals one level may keep."""
+        return self.pre_nms_top_n if self.topk_after_collect else self.post_nms_top_n
+
+    def _post_nms_topk(self, levels: list[Tensor], scores: Tensor) -> Tensor:
+        """All levels' rows; only the ``post_nms_top_n`` with the best scores if there are more."""
         rows = join(levels)
         if len(rows) <= self.post_nms_top_n:
             return rows
         best = paddle.topk(paddle.gather(scores, rows), self.post_nms_top_n)[1]
         return paddle.gather(rows, best)
-
-
-def _select(proposals: Proposals, rows: Tensor) -> Proposals:
-    """The given rows of all three fields."""
-    return Proposals(
-        paddle.gather(proposals.boxes, rows),
-        paddle.gather(proposals.scores, rows),
-        paddle.gather(proposals.anchor_index, rows),
-    )

@@ -191,7 +191,7 @@ _ALL = (
         "head's targets depend on the proposals, so the RPN is pulled to make them easy.",
         patches=(
             Patch(
-                "model.rpn.proposals:ProposalGenerator.__call__",
+                "model.rpn.proposals:ProposalGenerator.steps",
                 "    @paddle.no_grad()\n",
                 "",
             ),

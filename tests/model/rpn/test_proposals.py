@@ -154,3 +154,30 @@ def test_level_of_an_anchor():
 def test_an_impossible_value_is_named(options, name):
     with pytest.raises(ValueError, match=name):
         ProposalGenerator(**options)
+
+
+# ---- every step ------------------------------------------------------------------
+
+
+def test_every_step_says_what_it_left():
+    """Two levels of four; the steps leave 4, 3, 2 and 1 of each, and one of all."""
+    sliver, copy = [20, 0, 20.5, 10], [0, 0, 10, 9]  # too narrow; IoU 0.9 with the first
+    level = [APART[0], copy, sliver, APART[3]]
+    moved = [[x1, y1 + 50, x2, y2 + 50] for x1, y1, x2, y2 in level]
+    anchors = paddle.to_tensor(np.array(level + moved, np.float32))
+    scores = paddle.to_tensor([9.0, 8, 7, 6, 1, 4, 3, 2])
+    generator = ProposalGenerator(pre_nms_top_n=4, post_nms_top_n=1, nms_thresh=0.7)
+    shape = paddle.to_tensor([100.0, 200.0])
+    steps = generator.steps(scores, paddle.zeros_like(anchors), anchors, shape, [4, 4])
+    as_lists = {
+        name: [level.tolist() for level in getattr(steps, name)]
+        for name in ("best", "large", "survivors", "kept")
+    }
+    assert as_lists == {
+        "best": [[0, 1, 2, 3], [5, 6, 7, 4]],  # anchors
+        "large": [[0, 1, 3], [4, 6, 7]],  # rows of these eight
+        "survivors": [[0, 3], [4, 6]],  # anchor 4, the worst, overlaps anchor 5
+        "kept": [[0], [4]],
+    }
+    assert steps.proposals.anchor_index.tolist() == [0]
+    assert steps.proposals.scores.tolist() == [9]
