@@ -7,7 +7,8 @@ constructors' parameters, so the constructors' own docstrings explain them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import paddle
@@ -20,10 +21,9 @@ from maskrcnn_edu.config.schema import (
     section_classes,
     switched_class,
 )
-from maskrcnn_edu.config.yaml_files import Config, Key
+from maskrcnn_edu.config.yaml_files import Config, ConfigError, Key
 from maskrcnn_edu.model.backbone import Res5Head, ResNet
 from maskrcnn_edu.model.bbox.head import BBoxHead, TwoFCHead
-from maskrcnn_edu.model.bbox.postprocess import BBoxPostProcess
 from maskrcnn_edu.model.mask.head import MaskHead
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.neck import FPN
@@ -31,72 +31,101 @@ from maskrcnn_edu.model.optimizer import LearningRate, OptimizerBuilder
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.model.rpn.head import RPNHead
 
-# ---------------------------------------------------------------- building
+MODEL_KEY: Key = ("MaskRCNN",)
+"""The section that names the parts of the model."""
 
 
-def build(config: Config, cls: type, key: Key | None = None, **derived) -> Any:
+def build(config: Config, cls: type, key: Key | None = None, **derived: Any) -> Any:
     """Call a constructor with its section's values, shared values, and derived ones.
 
     Args:
         config: where the values come from.
         cls: the class to build.
         key: the section's path; the class's own name if not given.
-        derived: values that follow from other parts (numbers of channels, strides, parts
-            that are built already). They may be repeated in the configuration, but not
-            contradicted.
+        derived: see `Section.build`.
 
     Raises:
         ConfigError: the constructor refuses a value, or a derived value is contradicted.
     """
-    key = key or (cls.__name__,)
-    hints = parameters_of(cls)
-    shared = {k: config.values[k] for k in SHARED if k in config.values and k in hints}
-    fixed = {**shared, **derived}
-    arguments = dict(fixed)
-    for word, value in section_at(config, key).items():
-        is_part = bool(section_classes(hints.get(word)))
-        if word in fixed and not is_part and _listed(value) != _listed(fixed[word]):
-            problem = f"{value!r} contradicts {fixed[word]!r}; leave it out"
-            raise config.error((*key, word), problem)
-        if word in hints and word not in fixed:
-            arguments[word] = build_part(config, key, cls, word) if is_part else value
-    for word in _unnamed_parts(config, hints, arguments):
-        arguments[word] = build_part(config, key, cls, word)
-    try:
-        return cls(**arguments)
-    except ValueError as error:
-        raise config.error(_blame_key(key, hints, error), str(error)) from error
+    return Section(config, cls, key or (cls.__name__,)).build(**derived)
 
 
-def build_part(config: Config, owner: Key, owner_class: type, word: str, **derived) -> Any:
-    """Build the part that a parameter of a section asks for; None for ``null``."""
-    cls, key = find_section(config, owner, owner_class, word)
-    return None if cls is None else build(config, cls, key, **derived)
+@dataclass(frozen=True)
+class Section:
+    """One part of the model: its class, and where its values are.
 
-
-def find_section(
-    config: Config, owner: Key, owner_class: type, word: str
-) -> tuple[type | None, Key]:
-    """Class and section of a part.
-
-    A part is written in place (``head: {name: MaskFeat, num_convs: 2}``), or named
-    (``head: MaskFeat``) with a section of its own, or not mentioned at all: then it is
-    the parameter's first class, with that class's section.
+    Attributes:
+        config: the whole configuration.
+        cls: the class to build.
+        key: the path of its section, which need not exist (all defaults).
     """
-    hint = parameters_of(owner_class)[word]
-    section = section_at(config, owner)
-    if word in section and section[word] is None:
-        return None, (*owner, word)
-    value = section.get(word, next(iter(section_classes(hint))))
-    cls = class_for(config, hint, value, (*owner, word))
-    return cls, (*owner, word) if isinstance(value, dict) else (cls.__name__,)
 
+    config: Config
+    cls: type
+    key: Key
 
-def _unnamed_parts(config: Config, hints: dict[str, Any], arguments: dict) -> list[str]:
-    """Parameters that nobody set, but whose class has a section in the configuration."""
-    classes = {word: list(section_classes(hint)) for word, hint in hints.items()}
-    only_class = {word: names[0] for word, names in classes.items() if len(names) == 1}
-    return [w for w, name in only_class.items() if w not in arguments and name in config.values]
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the section says."""
+        return section_at(self.config, self.key)
+
+    def build(self, **derived: Any) -> Any:
+        """Call the constructor.
+
+        Args:
+            derived: values that follow from other parts (numbers of channels, strides, parts
+                that are built already). They may be repeated in the configuration, but not
+                contradicted.
+
+        Raises:
+            ConfigError: the constructor refuses a value, or a derived value is contradicted.
+        """
+        hints = parameters_of(self.cls)
+        shared = {k: v for k, v in self.config.values.items() if k in SHARED and k in hints}
+        fixed = {**shared, **derived}
+        arguments = dict(fixed)
+        for word, value in self.values.items():
+            is_part = bool(section_classes(hints.get(word)))
+            if word in fixed and not is_part and _listed(value) != _listed(fixed[word]):
+                raise self.error(word, f"{value!r} contradicts {fixed[word]!r}; leave it out")
+            if word in hints and word not in fixed:
+                arguments[word] = self.build_part(word) if is_part else value
+        for word in self._unnamed_parts(hints, arguments):
+            arguments[word] = self.build_part(word)
+        try:
+            return self.cls(**arguments)
+        except ValueError as error:
+            word = str(error).split()[0].rstrip(":")  # the parameter that is to blame
+            raise self.error(word if word in hints else None, str(error)) from error
+
+    def build_part(self, word: str, **derived: Any) -> Any:
+        """Build the part that a parameter asks for; None for ``null``."""
+        part = self.find_section(word)
+        return None if part is None else part.build(**derived)
+
+    def find_section(self, word: str) -> Section | None:
+        """The section of the part that a parameter asks for; None for ``null``.
+
+        A part is written in place (``head: {name: MaskFeat, num_convs: 2}``), or named
+        (``head: MaskFeat``) with a section of its own, or not mentioned at all: then it is
+        the parameter's first class, with that class's section.
+        """
+        hint = parameters_of(self.cls)[word]
+        value = self.values.get(word, next(iter(section_classes(hint))))
+        if value is None:
+            return None
+        here = (*self.key, word)
+        cls = class_for(self.config, hint, value, here)
+        return Section(self.config, cls, here if isinstance(value, dict) else (cls.__name__,))
+
+    def error(self, word: str | None, problem: str) -> ConfigError:
+        """The error to raise about a parameter, or about the whole section."""
+        return self.config.error(self.key if word is None else (*self.key, word), problem)
+
+    def _unnamed_parts(self, hints: dict[str, Any], arguments: dict[str, Any]) -> list[str]:
+        """Parameters that nobody set, but whose only class has a section."""
+        classes = {w: list(section_classes(hints[w])) for w in hints if w not in arguments}
+        return [w for w, c in classes.items() if len(c) == 1 and c[0] in self.config.values]
 
 
 def _listed(value: Any) -> list:
@@ -104,13 +133,7 @@ def _listed(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _blame_key(key: Key, hints: Iterable[str], error: ValueError) -> Key:
-    """The path of the parameter that a constructor's error message begins with."""
-    word = str(error).split()[0].rstrip(":")
-    return (*key, word) if word in hints else key
-
-
-MODEL_KEY: Key = ("MaskRCNN",)
+# ---------------------------------------------------------------- the model
 
 
 def build_model(config: Config) -> MaskRCNN:
@@ -122,89 +145,80 @@ def build_model(config: Config) -> MaskRCNN:
     Raises:
         ConfigError: names the key, its place, and what would be valid.
     """
-    backbone = build_part(config, MODEL_KEY, MaskRCNN, "backbone")
-    neck = None
-    if section_at(config, MODEL_KEY).get("neck"):
-        scales = [1 / s for s in backbone.out_strides]
+    section = Section(config, MaskRCNN, MODEL_KEY)
+    backbone, neck = section.build_part("backbone"), None
+    if section.values.get("neck"):
+        scales = [1 / stride for stride in backbone.out_strides]
         channels = backbone.out_channels
-        neck = build_part(
-            config, MODEL_KEY, MaskRCNN, "neck", in_channels=channels, spatial_scales=scales
-        )
+        neck = section.build_part("neck", in_channels=channels, spatial_scales=scales)
     features = neck or backbone
-    rpn_head = _build_rpn_head(config, features)
-    bbox_head = _build_bbox_head(config, features)
-    mask_head = _build_mask_head(config, features, bbox_head)
-    post_key = find_section(config, MODEL_KEY, MaskRCNN, "bbox_post_process")[1]
+    # in this order, as each draws its initial weights from the same random stream
+    rpn_head = _build_rpn_head(section.find_section("rpn_head"), features)
+    bbox_head = _build_bbox_head(section.find_section("bbox_head"), features)
+    mask_head = _build_mask_head(section.find_section("mask_head"), features, bbox_head)
+    post_process = section.find_section("bbox_post_process")
     # the boxes must be decoded with the weights that they were encoded with
-    weights = {"prior_box_var": bbox_head.bbox_weight}
-    decode = build_part(config, post_key, BBoxPostProcess, "decode", **weights)
+    decode = post_process.build_part("decode", prior_box_var=bbox_head.bbox_weight)
     model = MaskRCNN(
-        backbone,
-        rpn_head,
-        bbox_head,
-        mask_head,
-        build(config, BBoxPostProcess, post_key, decode=decode),
-        build_part(config, MODEL_KEY, MaskRCNN, "mask_post_process"),
-        neck,
-        section_at(config, MODEL_KEY).get("use_extra_data", False),
+        backbone=backbone,
+        rpn_head=rpn_head,
+        bbox_head=bbox_head,
+        mask_head=mask_head,
+        bbox_post_process=post_process.build(decode=decode),
+        mask_post_process=section.build_part("mask_post_process"),
+        neck=neck,
+        use_extra_data=section.values.get("use_extra_data", False),
     )
     _check_num_classes(config, model)
     return model
 
 
-def _build_rpn_head(config: Config, features: FPN | ResNet) -> RPNHead:
-    rpn_head = build_part(
-        config, MODEL_KEY, MaskRCNN, "rpn_head", in_channel=features.out_channels[0]
-    )
-    owner = find_section(config, MODEL_KEY, MaskRCNN, "rpn_head")[1]
-    key = find_section(config, owner, RPNHead, "anchor_generator")[1]
+def _build_rpn_head(section: Section, features: FPN | ResNet) -> RPNHead:
+    rpn_head = section.build(in_channel=features.out_channels[0])
     given = list(rpn_head.anchor_generator.strides)
     if given != list(features.out_strides):  # anchors must stand on the maps that there are
         problem = f"the features have strides {features.out_strides}, got {given}"
-        raise config.error((*key, "strides"), problem)
+        raise section.find_section("anchor_generator").error("strides", problem)
     return rpn_head
 
 
-def _build_bbox_head(config: Config, features: FPN | ResNet) -> BBoxHead:
-    key = find_section(config, MODEL_KEY, MaskRCNN, "bbox_head")[1]
-    extractor = _build_extractor(config, key, BBoxHead, features)
-    channels = {"in_channel": features.out_channels[0]}
-    if find_section(config, key, BBoxHead, "head")[0] is TwoFCHead:
-        channels["resolution"] = extractor.resolution
-    head = build_part(config, key, BBoxHead, "head", **channels)
-    derived = {"head": head, "in_channel": head.out_channel, "roi_extractor": extractor}
-    return build(config, switched_class(config, BBoxHead, key), key, **derived)
+def _build_bbox_head(section: Section, features: FPN | ResNet) -> BBoxHead:
+    extractor = _build_extractor(section, features)
+    derived = {"in_channel": features.out_channels[0]}
+    head_section = section.find_section("head")
+    if head_section.cls is TwoFCHead:
+        derived["resolution"] = extractor.resolution
+    head = head_section.build(**derived)
+    cls = switched_class(section.config, BBoxHead, section.key)
+    return Section(section.config, cls, section.key).build(
+        head=head, in_channel=head.out_channel, roi_extractor=extractor
+    )
 
 
-def _build_mask_head(config: Config, features: FPN | ResNet, bbox_head: BBoxHead) -> MaskHead:
-    key = find_section(config, MODEL_KEY, MaskRCNN, "mask_head")[1]
-    extractor = _build_extractor(config, key, MaskHead, features)
+def _build_mask_head(section: Section, features: FPN | ResNet, bbox_head: BBoxHead) -> MaskHead:
+    extractor = _build_extractor(section, features)
     side, channels = extractor.resolution, features.out_channels[0]
-    if section_at(config, key).get("share_bbox_feat", False):
+    if section.values.get("share_bbox_feat", False):
         if not isinstance(bbox_head.head, Res5Head):
             problem = "only Res5Head has a feature map to share; use false"
-            raise config.error((*key, "share_bbox_feat"), problem)
+            raise section.error("share_bbox_feat", problem)
         # the mask head stands on Res5Head, which halves the size
         side, channels = -(-bbox_head.roi_extractor.resolution // 2), bbox_head.head.out_channel
-    head = build_part(config, key, MaskHead, "head", in_channel=channels)
-    mask_head = build(config, MaskHead, key, head=head, roi_extractor=extractor)
+    head = section.build_part("head", in_channel=channels)
+    mask_head = section.build(head=head, roi_extractor=extractor)
     wanted = mask_head.mask_assigner.mask_resolution
     if wanted != 2 * side:
-        place = find_section(config, key, MaskHead, "mask_assigner")[1]
         problem = f"the mask head draws {2 * side} cells, not {wanted}"
-        raise config.error((*place, "mask_resolution"), problem)
+        raise section.find_section("mask_assigner").error("mask_resolution", problem)
     return mask_head
 
 
-def _build_extractor(
-    config: Config, owner: Key, owner_class: type, features: FPN | ResNet
-) -> RoIAlign:
-    scales = [1 / s for s in features.out_strides]
-    extractor = build_part(config, owner, owner_class, "roi_extractor", spatial_scale=scales)
+def _build_extractor(section: Section, features: FPN | ResNet) -> RoIAlign:
+    scales = [1 / stride for stride in features.out_strides]
+    extractor = section.build_part("roi_extractor", spatial_scale=scales)
     if 1 < len(scales) <= extractor.end_level:
-        key = find_section(config, owner, owner_class, "roi_extractor")[1]
         problem = f"there are levels 0 .. {len(scales) - 1}, got {extractor.end_level}"
-        raise config.error((*key, "end_level"), problem)
+        raise section.find_section("roi_extractor").error("end_level", problem)
     return extractor
 
 

@@ -130,7 +130,7 @@ def _check_section(config: Config, cls: type, values: Any, key: Key) -> None:
 
 
 def switched_class(config: Config, cls: type, key: Key) -> type:
-    """The class that a section builds."""
+    """The class that a section builds: its own, or the one that a key switches to."""
     if cls not in SWITCHES:
         return cls
     word, other = SWITCHES[cls]
@@ -143,15 +143,25 @@ def section_classes(hint: Any) -> dict[str, type]:
 
 
 def class_for(config: Config, hint: Any, value: Any, key: Key) -> type | None:
-    """The class that a value stands for, if the parameter takes one of ours."""
-    ours = section_classes(hint)
-    if not ours or value is None:
+    """The class that a value stands for; None if the parameter takes no part, or the value is.
+
+    Args:
+        config: for the error's place.
+        hint: the parameter's type.
+        value: a class name, a section (with its ``name``, or of the first class), or None.
+        key: of the value.
+
+    Raises:
+        ConfigError: a name that the parameter does not take.
+    """
+    known = section_classes(hint)
+    if not known or value is None:
         return None
-    name = value.get("name", next(iter(ours))) if isinstance(value, dict) else value
-    if name not in ours:
-        near = did_you_mean(str(name), ours)
-        raise config.error(key, f"must be {' or '.join(ours)}, got {name!r}{near}")
-    return ours[name]
+    name = value.get("name", next(iter(known))) if isinstance(value, dict) else value
+    if name not in known:
+        near = did_you_mean(str(name), known)
+        raise config.error(key, f"must be {' or '.join(known)}, got {name!r}{near}")
+    return known[name]
 
 
 def parameters_of(cls: type) -> dict[str, Any]:
@@ -196,7 +206,7 @@ def _name(hint: Any) -> str:
 
 def section_at(config: Config, key: Key) -> dict[str, Any]:
     """The section at a path; {} (all defaults) if it is not there."""
-    found: Any = config.values
+    section: Any = config.values
     for word in key:
-        found = found.get(word, {}) if isinstance(found, dict) else {}
-    return found if isinstance(found, dict) else {}
+        section = section.get(word, {}) if isinstance(section, dict) else {}
+    return section if isinstance(section, dict) else {}
