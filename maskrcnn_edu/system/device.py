@@ -25,11 +25,11 @@ def choose_device(quiet: bool = False) -> str:
     (`maskrcnn_edu.system.cpu.setup`): a GPU's work is fed from there.
 
     ``MASKRCNN_EDU_DEVICE`` (``cpu`` or ``gpu``) decides otherwise. A GPU that is expected
-    but not there is no error: one line says so, once, and the CPU computes.
+    but not there is no error: one line on stderr, once, and the CPU computes.
     `paddle.distributed.launch` gives each process a GPU; ``"gpu"`` then means that one.
 
     Args:
-        quiet: do not say it.
+        quiet: leave that line out.
 
     Raises:
         ValueError: the variable is set to something else.
@@ -39,7 +39,7 @@ def choose_device(quiet: bool = False) -> str:
         raise ValueError(f"{DEVICE} must be cpu or gpu, got {wanted}")
     chosen = "gpu" if wanted != "cpu" and gpu_count() > 0 else "cpu"
     if chosen == "cpu" and wanted != "cpu" and not quiet:
-        _say_once(_reason(wanted))
+        _warn_once(_reason(wanted))
     cpu.setup()
     paddle.set_device(chosen)
     return chosen
@@ -55,6 +55,6 @@ def _reason(wanted: str) -> str:
 
 
 @functools.cache
-def _say_once(text: str) -> None:
+def _warn_once(text: str) -> None:
     if text and os.environ.get("PADDLE_TRAINER_ID", "0") == "0":  # one of many processes is enough
         print(f"maskrcnn-edu: {text}", file=sys.stderr)

@@ -12,15 +12,15 @@ import errno
 import hashlib
 import http.client
 import json
-import os
 import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
+
+from maskrcnn_edu.system.files import rename_synced
 
 CHUNK = 1 << 18  # bytes
 TIMEOUT = 30  # seconds without a byte
@@ -96,12 +96,17 @@ def _readable(size: int) -> str:
 
 
 class _Part:
-    """What has arrived of a file, and what the server said about it."""
+    """What has arrived of a file, and the version and checksum that the server sent along."""
 
     def __init__(self, path: Path, url: str):
         self.content = path.with_name(path.name + ".part")
         self.notes_path = path.with_name(path.name + ".part.json")
         self.url = url
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.content.name.removesuffix(".part")
 
     @property
     def size(self) -> int:
@@ -127,47 +132,43 @@ class _Part:
         self.notes_path.unlink(missing_ok=True)
 
     def finish(self, path: Path) -> None:
-        os.replace(self.content, path)
+        rename_synced(self.content, path)
         self.notes_path.unlink(missing_ok=True)
 
 
 def _transfer(url: str, part: _Part, quiet: bool) -> None:
     """Add what is missing to the part."""
-    headers = {"User-Agent": "maskrcnn_edu", "Accept-Encoding": "identity"}
-    version = part.notes.get("version")
-    if version:
-        headers |= {"Range": f"bytes={part.size}-", "If-Range": version}
-    try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT
-        )
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # the part is not the beginning of this file: start anew
-            raise
-        part.remove()
-        _transfer(url, part, quiet)
-        return
-    with response:
+    with _request(url, part) as response:
         if response.status != 206:  # from the beginning
             part.start(_version(response), _promised_md5(response))
         coming = int(response.headers.get("Content-Length") or 0)
-        require_disk_space(part.content.parent, coming, part.content.name.removesuffix(".part"))
+        require_disk_space(part.content.parent, coming, part.name)
         total = part.size + coming
         with (
             tqdm(total=total or None, initial=part.size, unit="B", unit_scale=True,
-                 desc=part.content.name.removesuffix(".part"), disable=quiet) as bar,
+                 desc=part.name, disable=quiet) as bar,
             part.content.open("ab") as file,
         ):  # fmt: skip
-            for chunk in _chunks(response):
+            while chunk := response.read(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
         if total > part.size:
             raise http.client.IncompleteRead(b"", total - part.size)
 
 
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while chunk := response.read(CHUNK):
-        yield chunk
+def _request(url: str, part: _Part) -> http.client.HTTPResponse:
+    """Ask for what is missing; for everything if the part is not the beginning of this file."""
+    headers = {"User-Agent": "maskrcnn_edu", "Accept-Encoding": "identity"}
+    version = part.notes.get("version")
+    rest = {"Range": f"bytes={part.size}-", "If-Range": version} if version else {}
+    request = urllib.request.Request(url, headers=headers | rest)
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise
+        part.remove()
+        return _request(url, part)
 
 
 def _version(response: http.client.HTTPResponse) -> str | None:
@@ -195,11 +196,11 @@ def _check(part: _Part, checksum: str | None, url: str) -> None:
     with part.content.open("rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
-    found = digest.hexdigest()
-    if found != wanted.lower():
+    actual = digest.hexdigest()
+    if actual != wanted.lower():
         part.remove()
         raise DownloadError(
-            f"{url}: the file has arrived with {kind} {found} instead of {wanted}: damaged on "
+            f"{url}: the file has arrived with {kind} {actual} instead of {wanted}: damaged on "
             f"the way, or changed. It was removed; try again"
         )
 

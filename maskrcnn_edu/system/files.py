@@ -58,8 +58,8 @@ def atomic_folder(out_dir: str | Path, temporary: Path | None = None) -> Iterato
 
     Args:
         out_dir: must not exist, or be empty.
-        temporary: where it is filled (on the same disk; emptied first); ``OUT_DIR.part``
-            if nothing is said.
+        temporary: where it is filled (on the same disk; emptied first), ``OUT_DIR.part``
+            by default.
 
     Raises:
         ValueError: there is something at ``out_dir`` already.

@@ -37,14 +37,14 @@ IMAGES_PER_PROCESS = 2
 """Fewest images per process: statistics of a single image make a poor batch norm."""
 
 PARENT = "MASKRCNN_EDU_PARENT"
-"""The process that looks after a member of the group; the member ends with it."""
+"""The process that launched a worker; the worker ends with it."""
 
 LAST_LINES = 5
-PADDLE_SAYS = re.compile(r"=+( |$)|FLAGS\(|[IW]\d{4} ")
-"""Lines that Paddle writes when all is well."""
+PADDLE_LOG = re.compile(r"=+( |$)|FLAGS\(|[IW]\d{4} ")
+"""Lines that Paddle logs when all is well."""
 
-PATIENCE = 5.0
-"""Seconds that a process gets to notice by itself that the group has ended."""
+GRACE_PERIOD = 5.0
+"""Seconds that a worker gets to notice by itself that another one has ended."""
 
 
 def rank() -> int:
@@ -74,42 +74,42 @@ def best_process_count(batch_size: int) -> int:
 
 
 def should_launch(count: int) -> bool:
-    """Whether this process should start ``count`` others, and leave the work to them."""
+    """Whether this process should launch ``count`` workers, and leave the work to them."""
     return count > 1 and world_size() == 1
 
 
 def launch(count: int, command: Sequence[str]) -> int:
     """Run a command in ``count`` processes, and wait for them.
 
-    This process only looks after them: while a process waits for another one's numbers
-    it cannot notice that the other one is gone. Process 0 speaks for all. Ctrl-C and
-    SIGTERM are passed on, so that all can stop politely; if one process fails, all end.
+    This process only looks after them: while a worker waits for another one's numbers
+    it cannot notice that the other one is gone. Worker 0 prints for all. Ctrl-C and
+    SIGTERM are passed on, so that all can stop politely; if one worker fails, all end.
 
     Args:
         count: number of processes.
         command: arguments of ``python -m maskrcnn_edu``.
 
     Returns:
-        The exit code of process 0.
+        The exit code of worker 0.
 
     Raises:
         ValueError: more processes than GPUs.
-        ChildProcessError: a process failed; the message says which, and its last words.
+        ChildProcessError: a worker failed; the message names it and quotes its last lines.
     """
-    settings = _group_settings(count)
-    members = Workers()
+    environments = _worker_environments(count)
+    workers = Workers()
     try:
-        with members.signals():
-            for own in settings:
-                members.start(own, command)
-            return members.wait()
+        with workers.signals():
+            for environment in environments:
+                workers.start(environment, command)
+            return workers.wait()
     finally:
-        members.stop()
+        workers.stop()
 
 
 @contextlib.contextmanager
 def distributed() -> Iterator[None]:
-    """Meet the other processes, if this is one of many; all work together in this block."""
+    """Within the block this process works with the others, if it is one of many."""
     if world_size() == 1:
         yield
         return
@@ -123,34 +123,45 @@ def distributed() -> Iterator[None]:
         raise  # an error of its own
     except Exception:
         if PARENT in os.environ:
-            time.sleep(2 * PATIENCE)  # probably another process is gone: the parent tells which
+            time.sleep(2 * GRACE_PERIOD)  # probably another one is gone: the parent reports it
         raise
 
 
 class Workers:
-    """The processes of a group, in order of rank, as their parent sees them."""
+    """The processes that `launch` starts, in order of rank, as their parent sees them.
+
+    Attributes:
+        processes: those that were started.
+        asked_to_stop: whether Ctrl-C or SIGTERM came.
+    """
 
     def __init__(self):
         self.processes: list[subprocess.Popen] = []
-        self.folder = tempfile.TemporaryDirectory()  # what ranks 1, 2, ... write to stderr
         self.asked_to_stop = False
+        self._folder = tempfile.TemporaryDirectory()  # stderr of ranks 1, 2, ...
 
-    def start(self, settings: dict[str, str], command: Sequence[str]) -> None:
-        """Start one more. Process 0 may print, the others' words are kept."""
+    def start(self, environment: dict[str, str], command: Sequence[str]) -> None:
+        """Start one more. Worker 0 may print; what the others write to stderr is kept.
+
+        Args:
+            environment: what the worker's environment has besides this one's.
+            command: arguments of ``python -m maskrcnn_edu``.
+        """
         number = len(self.processes)
-        with self._words(number).open("wb") as words:
+        with self.stderr_file(number).open("wb") as stderr:
             self.processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "maskrcnn_edu", *command],
-                    env={**os.environ, **settings, PARENT: str(os.getpid())},
+                    env={**os.environ, **environment, PARENT: str(os.getpid())},
                     stdout=None if number == 0 else subprocess.DEVNULL,
-                    stderr=None if number == 0 else words,
+                    stderr=None if number == 0 else stderr,
                     start_new_session=True,  # Ctrl-C comes by way of the parent, and once
                 )
             )
 
-    def _words(self, number: int) -> Path:
-        return Path(self.folder.name) / f"{number}.txt"
+    def stderr_file(self, number: int) -> Path:
+        """Where a worker's stderr is kept."""
+        return Path(self._folder.name) / f"{number}.txt"
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
@@ -170,51 +181,51 @@ class Workers:
                 signal.signal(number, handler)
 
     def wait(self) -> int:
-        """Wait for all; the exit code of process 0.
+        """Wait for all; the exit code of worker 0.
 
         Raises:
-            ChildProcessError: a process failed, and process 0 has not said the same.
+            ChildProcessError: a worker failed, and worker 0 has not failed in the same way.
         """
         while self._failed() is None and None in [p.poll() for p in self.processes]:
             time.sleep(0.1)
         failed = self._failed()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            # the others may fail in the same way, and process 0 can say it best
-            self.processes[0].wait(None if self.asked_to_stop else PATIENCE)
+            # worker 0 may fail in the same way, and its own message is the best
+            self.processes[0].wait(None if self.asked_to_stop else GRACE_PERIOD)
         code = self.processes[0].poll()
         if failed and not self.asked_to_stop and code != self.processes[failed].returncode:
-            raise ChildProcessError(self.last_words(failed))
+            raise ChildProcessError(self.failure(failed))
         return code if code >= 0 else 128 - code
 
     def _failed(self) -> int | None:
-        """The rank of a process that ended with an error."""
+        """The rank of a worker that ended with an error."""
         return next((rank for rank, p in enumerate(self.processes) if p.poll()), None)
 
-    def last_words(self, number: int) -> str:
-        """How a process ended, and what it said before."""
+    def failure(self, number: int) -> str:
+        """How a worker ended, and the last lines of its stderr."""
         code = self.processes[number].returncode
         how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        text = self._words(number).read_text(encoding="utf-8", errors="replace")
-        lines = [line for line in text.splitlines() if line and not PADDLE_SAYS.match(line)]
-        words = "\n  ".join(lines[-LAST_LINES:]) or "it said nothing"
-        return f"process {number} of {len(self.processes)} failed ({how}); all end:\n  {words}"
+        text = self.stderr_file(number).read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines() if line and not PADDLE_LOG.match(line)]
+        last = "\n  ".join(lines[-LAST_LINES:]) or "it printed nothing"
+        return f"process {number} of {len(self.processes)} failed ({how}); all end:\n  {last}"
 
     def stop(self) -> None:
         """End what still runs, politely first."""
         running = [process for process in self.processes if process.poll() is None]
         for process in running:
             process.terminate()
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + GRACE_PERIOD
         for process in running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
             process.kill()
             process.wait()
-        self.folder.cleanup()
+        self._folder.cleanup()
 
 
 def _end_with_parent() -> None:
-    """A process whose parent is gone would wait for it forever: end it as well."""
+    """A worker whose parent is gone would wait for it forever: end it as well."""
     parent = os.environ.get(PARENT)
     if parent is None:  # `paddle.distributed.launch` looks after its processes itself
         return
@@ -227,26 +238,26 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _group_settings(count: int) -> list[dict[str, str]]:
-    """What each process of a group must know (Paddle reads it from the environment)."""
+def _worker_environments(count: int) -> list[dict[str, str]]:
+    """What each worker must know (Paddle reads it from the environment)."""
     if on_gpu() and count > gpu_count():
         raise ValueError(f"--processes {count}: each needs a GPU, and there are {gpu_count()}")
     ports = _free_ports(count + 1)
     endpoints = [f"127.0.0.1:{port}" for port in ports]
-    group = {
+    common = {
         "PADDLE_TRAINERS_NUM": str(count),
         "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints[:count]),
         "PADDLE_MASTER": endpoints[count],
         "GLOG_minloglevel": "2",
     }
     if not on_gpu():
-        group["OMP_NUM_THREADS"] = "1"  # one core each
-    members = []
+        common["OMP_NUM_THREADS"] = "1"  # one core each
+    workers = []
     for number in range(count):
         own = {"PADDLE_TRAINER_ID": str(number), "PADDLE_CURRENT_ENDPOINT": endpoints[number]}
         gpu = {"FLAGS_selected_gpus": str(number)} if on_gpu() else {}
-        members.append({**group, **own, **gpu})
-    return members
+        workers.append({**common, **own, **gpu})
+    return workers
 
 
 def _free_ports(count: int) -> list[int]:

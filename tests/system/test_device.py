@@ -1,4 +1,4 @@
-"""One choice of device, said once."""
+"""One choice of device, and one line if it is not the one to be expected."""
 
 import paddle
 import pytest
@@ -14,7 +14,7 @@ def here(monkeypatch):
     monkeypatch.delenv("PADDLE_TRAINER_ID", raising=False)
     chosen = []
     monkeypatch.setattr(paddle, "set_device", chosen.append)
-    device._say_once.cache_clear()
+    device._warn_once.cache_clear()
 
     def pretend(cuda, gpus, wanted=None):
         monkeypatch.setattr(paddle.device, "is_compiled_with_cuda", lambda: cuda)
@@ -35,7 +35,7 @@ def test_a_gpu_is_used_if_it_is_there_and_not_refused(here, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_gpu_that_is_not_there_is_told_once(here, capsys):
+def test_a_gpu_that_is_not_there_is_one_warning(here, capsys):
     assert [here(cuda=True, gpus=0) for _ in range(3)] == ["cpu"] * 3
     assert capsys.readouterr().err == (
         "maskrcnn-edu: Paddle finds no GPU that it can use; "
@@ -50,13 +50,13 @@ def test_a_gpu_that_was_asked_for_is_one_line_and_the_cpu(here, capsys):
 
 def test_a_notebook_shows_the_same_everywhere(here, capsys, monkeypatch):
     here(cuda=False, gpus=0, wanted="gpu")
-    device._say_once.cache_clear()
+    device._warn_once.cache_clear()
     capsys.readouterr()
     setup_notebook()
     assert capsys.readouterr().err == ""
 
 
-def test_one_of_many_processes_says_it(here, capsys, monkeypatch):
+def test_one_of_many_processes_warns(here, capsys, monkeypatch):
     monkeypatch.setenv("PADDLE_TRAINER_ID", "1")
     here(cuda=True, gpus=0)
     assert capsys.readouterr().err == ""

@@ -167,11 +167,11 @@ def test_the_servers_refusal(server, tmp_path, status):
 
 
 def test_a_full_disk(server, tmp_path, monkeypatch):
-    def full(response):
-        yield b"some"
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class FullAfterTheFirstPiece(download.tqdm):
+        def update(self, n=1):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(download, "_chunks", full)
+    monkeypatch.setattr(download, "tqdm", FullAfterTheFirstPiece)
     with pytest.raises(DownloadError, match="No space left on device; make room"):
         fetch(server.url, tmp_path / "w", quiet=True)
     assert not (tmp_path / "w").exists()

@@ -22,8 +22,6 @@ from safetensors.numpy import save_file
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.shapes import write_shapes
-from maskrcnn_edu.system.files import atomic_write
-from maskrcnn_edu.system.interrupt import GracefulStop
 from maskrcnn_edu.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
@@ -354,18 +352,6 @@ def test_a_disk_that_fills_up_while_training(shapes, tmp_path):
     assert list(run(shapes, tmp_path, resume=True)) == [4, 5, 6, 7, 8]
 
 
-def test_atomic_write_keeps_what_was_there(tmp_path):
-    (tmp_path / "a").write_text("old")
-
-    def fail(path):
-        path.write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        atomic_write(tmp_path / "a", fail)
-    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
-
-
 def test_numbers_that_are_none_are_not_saved():
     check_finite({"a": np.ones(3)})
     with pytest.raises(ValueError, match="1 of 2 arrays are not finite and are not saved: b"):
@@ -427,20 +413,6 @@ def test_without_an_interval_only_a_stop_saves(shapes, tmp_path):
 
 
 # ---- signals ---------------------------------------------------------------------
-
-
-def test_the_first_signal_is_a_request_the_second_is_not():
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), GracefulStop() as stop:
-        assert not stop() and stop.exit_code == 0
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop() and stop.exit_code == 130
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
-    with GracefulStop() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.exit_code == 143
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 @pytest.mark.parametrize(

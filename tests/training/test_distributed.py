@@ -16,8 +16,7 @@ from safetensors.numpy import load_file
 
 from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.data.shapes import write_shapes
-from maskrcnn_edu.system import processes as parallel
-from maskrcnn_edu.system.processes import Workers, all_gather_object
+from maskrcnn_edu.system import processes
 from maskrcnn_edu.training.distributed import (
     average_gradients,
     balanced_loss,
@@ -124,7 +123,7 @@ def pair(monkeypatch):
         def add(tensor):
             paddle.assign(tensor + paddle.to_tensor(values, dtype=tensor.dtype), tensor)
 
-        monkeypatch.setattr(parallel.dist, "all_reduce", add)
+        monkeypatch.setattr(processes.dist, "all_reduce", add)
 
     return other_has
 
@@ -173,21 +172,7 @@ def test_gradients_are_averaged_and_none_counts_as_zero(pair):
     assert without.grad.tolist() == [[3.0, 4.0]]
 
 
-def test_one_process_gathers_its_own():
-    assert all_gather_object([{"score": 0.1}]) == [[{"score": 0.1}]]
-
-
 # ---------------------------------------------------------------- starting and ending
-
-
-def test_each_process_on_a_gpu_has_one_of_its_own(monkeypatch):
-    monkeypatch.setattr(parallel, "on_gpu", lambda: True)
-    monkeypatch.setattr(parallel, "gpu_count", lambda: 2)
-    settings = parallel._group_settings(2)
-    assert [s["FLAGS_selected_gpus"] for s in settings] == ["0", "1"]
-    assert all("OMP_NUM_THREADS" not in s for s in settings)
-    with pytest.raises(ValueError, match="--processes 3: each needs a GPU, and there are 2"):
-        parallel._group_settings(3)
 
 
 def test_nobody_waits_for_a_process_that_is_gone(shapes, tmp_path):
@@ -198,48 +183,8 @@ def test_nobody_waits_for_a_process_that_is_gone(shapes, tmp_path):
     while len(children.read_text().split()) < 2:
         time.sleep(0.05)
     os.kill(int(children.read_text().split()[1]), signal.SIGKILL)
-    _, said = group.communicate(timeout=60)
+    _, errors = group.communicate(timeout=60)
     assert group.returncode == 2
-    assert "maskrcnn-edu: process 1 of 2 failed (signal SIGKILL); all end:" in said
-    assert "Traceback" not in said
+    assert "maskrcnn-edu: process 1 of 2 failed (signal SIGKILL); all end:" in errors
+    assert "Traceback" not in errors
     assert not children.exists()
-
-
-def ended_with(code):
-    process = subprocess.Popen([sys.executable, "-S", "-c", f"raise SystemExit({code})"])
-    process.wait()
-    return process
-
-
-@pytest.fixture
-def members():
-    started = Workers()
-    yield started
-    started.stop()
-
-
-def test_a_failed_process_is_named_with_its_last_words(members):
-    members.processes.append(ended_with(0))
-    members.start({}, ["predict", "--weights", "nowhere", "--out", "x", "no.png"])
-    members.processes[1].wait(60)
-    words = members.last_words(1)
-    assert words.startswith("process 1 of 2 failed (exit code 2); all end:\n  ")
-    assert "maskrcnn-edu: no.png: " in words
-
-
-def test_what_process_0_said_is_not_said_again(members):
-    members.processes += [ended_with(2), ended_with(2)]
-    assert members.wait() == 2
-
-
-def test_a_stop_that_was_asked_for_is_no_failure(members):
-    members.processes += [ended_with(130), ended_with(1)]
-    members.asked_to_stop = True
-    assert members.wait() == 130
-
-
-def test_a_failure_that_process_0_has_not_seen_is_told(members):
-    members.processes += [ended_with(0), ended_with(3)]
-    members._words(1).write_text("I0101 Paddle is well\nmaskrcnn-edu: no such photo\n")
-    with pytest.raises(ChildProcessError, match=r"1 of 2 failed \(exit code 3\).*\n  maskrcnn-edu"):
-        members.wait()

@@ -1,0 +1,128 @@
+"""Several processes: how many, who they are, and how they end."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from maskrcnn_edu.system import processes
+from maskrcnn_edu.system.processes import (
+    Workers,
+    all_gather_object,
+    best_process_count,
+    broadcast_from_rank0,
+    should_launch,
+)
+
+# ---- how many --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cores", "batch_size", "count"),
+    [(4, 8, 4), (4, 4, 2), (4, 6, 3), (3, 8, 2), (8, 10, 5), (1, 16, 1), (8, 3, 1), (8, 1, 1)],
+)
+def test_a_process_for_every_core_and_two_images_for_every_process(
+    monkeypatch, cores, batch_size, count
+):
+    monkeypatch.setattr(processes, "num_cores", lambda: cores)
+    monkeypatch.setattr(processes, "on_gpu", lambda: False)
+    assert best_process_count(batch_size) == count
+    monkeypatch.setattr(processes, "on_gpu", lambda: True)
+    assert best_process_count(batch_size) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
+def test_one_allowed_core_means_one_process():
+    """``taskset`` counts, not what the machine has."""
+    code = (
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "from maskrcnn_edu.system.cpu import num_cores\n"
+        "from maskrcnn_edu.system.processes import best_process_count\n"
+        "print(num_cores(), best_process_count(16))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
+
+
+def test_only_a_process_of_its_own_launches_others(monkeypatch):
+    monkeypatch.delenv("PADDLE_TRAINERS_NUM", raising=False)
+    assert [should_launch(n) for n in (1, 2)] == [False, True]
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")  # it is one of two already
+    assert not should_launch(2)
+
+
+# ---- one process alone -----------------------------------------------------------
+
+
+def test_one_process_agrees_with_itself():
+    assert broadcast_from_rank0(0.1) == 0.1
+
+
+def test_one_process_gathers_its_own():
+    assert all_gather_object([{"score": 0.1}]) == [[{"score": 0.1}]]
+
+
+# ---- launching and ending --------------------------------------------------------
+
+
+def test_workers_know_their_ranks_and_each_other(monkeypatch):
+    monkeypatch.setattr(processes, "on_gpu", lambda: False)
+    first, second = processes._worker_environments(2)
+    assert (first["PADDLE_TRAINER_ID"], second["PADDLE_TRAINER_ID"]) == ("0", "1")
+    assert first["PADDLE_TRAINERS_NUM"] == second["PADDLE_TRAINERS_NUM"] == "2"
+    assert first["OMP_NUM_THREADS"] == "1"  # one core each
+    endpoints = [first["PADDLE_CURRENT_ENDPOINT"], second["PADDLE_CURRENT_ENDPOINT"]]
+    assert first["PADDLE_TRAINER_ENDPOINTS"].split(",") == endpoints
+    assert len({*endpoints, first["PADDLE_MASTER"]}) == 3
+    assert first["PADDLE_MASTER"] == second["PADDLE_MASTER"]
+
+
+def test_each_process_on_a_gpu_has_one_of_its_own(monkeypatch):
+    monkeypatch.setattr(processes, "on_gpu", lambda: True)
+    monkeypatch.setattr(processes, "gpu_count", lambda: 2)
+    settings = processes._worker_environments(2)
+    assert [s["FLAGS_selected_gpus"] for s in settings] == ["0", "1"]
+    assert all("OMP_NUM_THREADS" not in s for s in settings)
+    with pytest.raises(ValueError, match="--processes 3: each needs a GPU, and there are 2"):
+        processes._worker_environments(3)
+
+
+def ended_with(code):
+    process = subprocess.Popen([sys.executable, "-S", "-c", f"raise SystemExit({code})"])
+    process.wait()
+    return process
+
+
+@pytest.fixture
+def workers():
+    started = Workers()
+    yield started
+    started.stop()
+
+
+def test_a_failed_process_is_named_with_its_last_lines(workers):
+    workers.processes.append(ended_with(0))
+    workers.start({}, ["predict", "--weights", "nowhere", "--out", "x", "no.png"])
+    workers.processes[1].wait(60)
+    message = workers.failure(1)
+    assert message.startswith("process 1 of 2 failed (exit code 2); all end:\n  ")
+    assert "maskrcnn-edu: no.png: " in message
+
+
+def test_what_process_0_printed_is_not_printed_again(workers):
+    workers.processes += [ended_with(2), ended_with(2)]
+    assert workers.wait() == 2
+
+
+def test_a_stop_that_was_asked_for_is_no_failure(workers):
+    workers.processes += [ended_with(130), ended_with(1)]
+    workers.asked_to_stop = True
+    assert workers.wait() == 130
+
+
+def test_a_failure_that_process_0_has_not_seen_is_reported(workers):
+    workers.processes += [ended_with(0), ended_with(3)]
+    workers.stderr_file(1).write_text("I0101 Paddle is well\nmaskrcnn-edu: no such image\n")
+    with pytest.raises(ChildProcessError, match=r"1 of 2 failed \(exit code 3\).*\n  maskrcnn-edu"):
+        workers.wait()
