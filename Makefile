@@ -5,8 +5,9 @@
 # make notebooks   run all notebooks again and store what they show
 # make test-paddle26   the package's tests, and the demo, with Paddle 2.6.2
 #
-# Everything is installed into .venv; PYTHON chooses the interpreter (3.10 or newer),
-# PADDLE=gpu installs the GPU build instead of the CPU build.
+# Everything is installed into .venv; PYTHON chooses the interpreter (3.10 to 3.13).
+# PADDLE=gpu installs the GPU build that this machine's card and driver can run;
+# GPU_BUILD=cu118 (or cu126, cu129, cu130) chooses another: the table is in docs/machines.md.
 
 PYTHON ?= python3
 PADDLE ?= cpu
@@ -17,6 +18,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS)
+ifeq ($(PADDLE),gpu)
+ifndef GPU_BUILD
+GPU_BUILD := $(shell $(PYTHON) -m maskrcnn_edu.system.gpu_builds)
+endif
+ifeq ($(GPU_BUILD),)
+$(error PADDLE=gpu: no build is known for this machine (the reason is above). Choose one with GPU_BUILD=cu126, as docs/machines.md says)
+endif
+INSTALL += --extra-index-url https://www.paddlepaddle.org.cn/packages/stable/$(GPU_BUILD)/
+endif
 # Files go to WORKERS processes, each with one thread: faster than one test with two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 SHAPES := data/shapes
@@ -50,12 +60,12 @@ test-quick: $(VENV)/ready-tools
 test-notebooks: $(VENV)/ready-tools
 	$(PYTEST) --nbval notebooks
 
-# The last 2.x: what `pip install paddlepaddle-gpu` gives; without a GPU it uses the CPU.
+# The last 2.x, from the ordinary index (code for GPUs from 6.1 to 8.6); without a GPU, the CPU.
 test-paddle26:
 	mkdir -p runs
-	sed 's/^paddlepaddle==.*/paddlepaddle-gpu==2.6.2/; s/^numpy==.*/numpy==1.26.4/' \
+	sed 's/^paddlepaddle-gpu==.*/paddlepaddle-gpu==2.6.2/; s/^numpy==.*/numpy==1.26.4/' \
 	  constraints.txt > runs/constraints-paddle26.txt
-	$(MAKE) test-package demo VENV=.venv-paddle26 PADDLE=gpu EXTRAS=lab,test RUN=runs/demo-paddle26 \
+	$(MAKE) test-package demo VENV=.venv-paddle26 PADDLE=gpu26 EXTRAS=lab,test RUN=runs/demo-paddle26 \
 	  CONSTRAINTS=runs/constraints-paddle26.txt
 
 lab: $(VENV)/ready-tools

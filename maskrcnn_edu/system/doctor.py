@@ -11,15 +11,26 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from maskrcnn_edu.system.cpu import num_cores
+from maskrcnn_edu.system.gpu_builds import (
+    PYPI_CODES,
+    Card,
+    advice,
+    ask_driver,
+    build_for_cuda,
+    dotted,
+    has_code,
+    numbers,
+)
 
 LIBRARIES = {
     "numpy": "1.24",
@@ -34,13 +45,17 @@ LIBRARIES = {
 
 PADDLES = ("paddlepaddle", "paddlepaddle-gpu")
 OPTIONAL = ("jupyterlab", "ipywidgets", "paddle2onnx", "pytest")
-VENDOR = "https://www.paddlepaddle.org.cn/packages/stable/cu126/"
-ARCHITECTURES_26 = (61, 70, 75, 80, 86)
-"""GPU kernels in the 2.6.2 wheel: machine code of these compute capabilities, no PTX."""
+PYTHONS = ((3, 10), (3, 13))
+"""The first and the last Python for which Paddle 3.3 has a wheel."""
+
+SYSTEMS = {("Linux", "x86_64"): "Linux x86-64", ("Darwin", "arm64"): "macOS arm64",
+           ("Windows", "AMD64"): "Windows x86-64"}  # fmt: skip
+"""(system, processor) for which Paddle 3.3 has a wheel."""
 
 LEAST_DISK, LEAST_MEMORY = 2.0, 3.5  # gigabytes
 GIGABYTE = 1024**3
 DEVICE = "MASKRCNN_EDU_DEVICE"  # as in maskrcnn_edu.system.device, which imports Paddle
+CACHE = "MASKRCNN_EDU_CACHE"
 FONTS = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang")
 
 
@@ -59,14 +74,18 @@ class Machine:
 
     Attributes:
         python: version, three numbers.
+        system, processor: as the module `platform` calls them.
         versions: installed version of every library asked for; None if it is missing.
         paddle_error: why Paddle cannot be imported; None if it can.
         cuda: CUDA version of the Paddle build; None for a CPU build.
+        codes: compute capabilities that the Paddle build says it has code for.
         gpus: what Paddle can compute on.
         driver: version of the NVIDIA driver, None without one.
+        cards: what the driver sees.
         cores: CPU cores of this process.
         memory, disk: gigabytes in all, and free where the command was called.
         variables: the environment variables that matter here.
+        cache: where fetched weights and the course's images go; None if it cannot be written.
         cached: names of fetched weights.
         datasets: folders below ``data`` that hold annotations.
         fonts: those of `FONTS` that matplotlib finds.
@@ -74,14 +93,19 @@ class Machine:
 
     python: tuple[int, int, int]
     versions: dict[str, str | None]
+    system: str = "Linux"
+    processor: str = "x86_64"
     paddle_error: str | None = None
     cuda: str | None = None
+    codes: Sequence[int] = ()
     gpus: Sequence[Gpu] = ()
     driver: str | None = None
+    cards: Sequence[Card] = ()
     cores: int = 1
     memory: float | None = None
     disk: float = 0.0
     variables: dict[str, str] = field(default_factory=dict)
+    cache: str | None = "~/.cache/maskrcnn_edu"
     cached: Sequence[str] = ()
     datasets: Sequence[str] = ()
     fonts: Sequence[str] = ()
@@ -90,6 +114,21 @@ class Machine:
     def paddle(self) -> str | None:
         """Version of the installed Paddle."""
         return next((self.versions[p] for p in PADDLES if self.versions.get(p)), None)
+
+    @property
+    def gpu_advice(self) -> str:
+        """What to install so that its cards compute."""
+        capabilities = [card.capability for card in self.cards if card.capability is not None]
+        capabilities += [gpu.capability for gpu in self.gpus]
+        return advice(capabilities, self.driver, self.system)
+
+    @property
+    def driver_is_too_old(self) -> str | None:
+        """The oldest driver that the installed GPU build takes, if the one here is older."""
+        build = build_for_cuda(self.cuda)
+        if build is None or self.driver is None or build.runs_with(self.driver, self.system):
+            return None
+        return build.oldest_driver(self.system)
 
 
 @dataclass(frozen=True)
@@ -111,19 +150,22 @@ class Finding:
 def look() -> Machine:
     """Collect the facts about this machine."""
     versions = {name: _version(name) for name in (*PADDLES, *LIBRARIES, *OPTIONAL)}
-    error, cuda, gpus = _ask_paddle()
+    driver, cards = ask_driver()
+    cache = _cache()
     return Machine(
         python=sys.version_info[:3],
         versions=versions,
-        paddle_error=error,
-        cuda=cuda,
-        gpus=gpus,
-        driver=_driver(),
+        system=platform.system(),
+        processor=platform.machine(),
+        **_ask_paddle(),
+        driver=driver,
+        cards=cards,
         cores=num_cores(),
         memory=_memory(),
         disk=shutil.disk_usage(".").free / GIGABYTE,
         variables={k: os.environ[k] for k in ("OMP_NUM_THREADS", DEVICE) if k in os.environ},
-        cached=_cached(),
+        cache=str(cache) if _can_be_written(cache) else None,
+        cached=sorted(path.stem for path in cache.glob("*.pdparams")),
         datasets=sorted({str(p.parents[1]) for p in Path("data").glob("*/annotations/*.json")}),
         fonts=_fonts(),
     )
@@ -136,29 +178,20 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _ask_paddle() -> tuple[str | None, str | None, list[Gpu]]:
-    """(why it cannot be imported, the build's CUDA version, the GPUs)."""
+def _ask_paddle() -> dict[str, Any]:
+    """What Paddle says of itself: `paddle_error`, `cuda`, `codes`, `gpus` of a `Machine`."""
     try:
         paddle = importlib.import_module("paddle")
     except Exception as error:  # a broken installation may raise anything
-        return f"{type(error).__name__}: {error}".splitlines()[0], None, []
+        return {"paddle_error": f"{type(error).__name__}: {error}".splitlines()[0]}
     if not paddle.device.is_compiled_with_cuda():
-        return None, None, []
+        return {}
     gpus = []
     for number in range(paddle.device.cuda.device_count()):
         has = paddle.device.cuda.get_device_properties(number)
         gpus.append(Gpu(has.name, has.major * 10 + has.minor, has.total_memory / GIGABYTE))
-    return None, str(paddle.version.cuda()), gpus
-
-
-def _driver() -> str | None:
-    """What ``nvidia-smi`` says; it comes with the driver."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip().partition("\n")[0] or None
+    codes = re.findall(r"\d+", str(getattr(paddle.version, "compiled_cuda_archs", "")))  # Paddle 3
+    return {"cuda": str(paddle.version.cuda()), "gpus": gpus, "codes": [int(c) for c in codes]}
 
 
 def _memory() -> float | None:
@@ -168,10 +201,16 @@ def _memory() -> float | None:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIGABYTE
 
 
-def _cached() -> list[str]:
-    named = os.environ.get("MASKRCNN_EDU_CACHE")
-    folder = Path(named) if named else Path.home() / ".cache" / "maskrcnn_edu"
-    return sorted(p.stem for p in folder.glob("*.pdparams"))
+def _cache() -> Path:
+    """As maskrcnn_edu.weights.zoo has it, which imports Paddle."""
+    named = os.environ.get(CACHE)
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "maskrcnn_edu"
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether files can be made in a folder, or the folder itself."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def _fonts() -> list[str]:
@@ -189,7 +228,7 @@ def _fonts() -> list[str]:
 def examine(machine: Machine) -> list[Finding]:
     """One finding for each part, in the order in which they should be put right."""
     return [
-        _python(machine),
+        *_python(machine),
         *_libraries(machine),
         _paddle(machine),
         _device(machine),
@@ -197,16 +236,23 @@ def examine(machine: Machine) -> list[Finding]:
         _processor(machine),
         _least("memory", machine.memory, LEAST_MEMORY, "use a smaller TrainReader.batch_size"),
         _least("disk", machine.disk, LEAST_DISK, "free some space, or change to another disk"),
-        Finding("weights", f"fetched: {', '.join(machine.cached) or 'none yet'}"),
+        _weights(machine),
         Finding("data", ", ".join(machine.datasets) or "none here; maskrcnn-edu data shapes"),
         Finding("fonts", ", ".join(machine.fonts) or "no Chinese font: such names become boxes"),
     ]  # fmt: skip
 
 
-def _python(machine: Machine) -> Finding:
-    found = ".".join(map(str, machine.python)) + f" on {platform.system()} {platform.machine()}"
-    old = machine.python < (3, 10, 0)
-    return Finding("Python", found, "use Python 3.10 or newer" if old else None)
+def _python(machine: Machine) -> list[Finding]:
+    """One line for Python and the system, or one for each that Paddle has no wheel for."""
+    version, system = ".".join(map(str, machine.python)), f"{machine.system} {machine.processor}"
+    first, last = (".".join(map(str, python)) for python in PYTHONS)
+    fits = PYTHONS[0] <= machine.python[:2] <= PYTHONS[1]
+    cure = None if fits else f"use Python {first} to {last}: Paddle has no wheel for others"
+    if (machine.system, machine.processor) in SYSTEMS:
+        return [Finding("Python", f"{version} on {system}", cure)]
+    known = ", ".join(SYSTEMS.values())
+    elsewhere = f"Paddle has wheels for {known}: use such a machine, or build Paddle from source"
+    return [Finding("Python", version, cure), Finding("system", system, elsewhere)]
 
 
 def _libraries(machine: Machine) -> list[Finding]:
@@ -216,7 +262,7 @@ def _libraries(machine: Machine) -> list[Finding]:
         version = machine.versions.get(name)
         if version is None:
             findings.append(Finding(name, "missing", f"pip install '{name}>={least}'"))
-        elif _numbers(version) < _numbers(least):
+        elif numbers(version) < numbers(least):
             findings.append(
                 Finding(name, f"{version} is too old", f"pip install '{name}>={least}'")
             )
@@ -228,23 +274,15 @@ def _libraries(machine: Machine) -> list[Finding]:
     return [*findings, *(Finding("libraries", line) for line in lines)]
 
 
-def _numbers(version: str) -> list[int]:
-    """``2.0.7rc1`` -> [2, 0, 7]."""
-    words = version.split("+")[0].split(".")
-    digits = [
-        "".join(c for c in word if c.isdigit()) if word[:1].isdigit() else "" for word in words
-    ]
-    return [int(d) for d in digits if d]
-
-
 def _paddle(machine: Machine) -> Finding:
     version = machine.paddle
     if version is None:
-        return Finding("Paddle", "missing", f"pip install paddlepaddle, or for a GPU: see {VENDOR}")
+        cure = machine.gpu_advice if machine.driver else "pip install paddlepaddle"
+        return Finding("Paddle", "missing", cure)
     kind = "CPU build" if machine.cuda is None else f"build for CUDA {machine.cuda}"
     found = f"{version}, {kind}"
     numpy = machine.versions.get("numpy")
-    if _numbers(version) < [3] and numpy and _numbers(numpy) >= [2]:
+    if numbers(version) < (3,) and numpy and numbers(numpy) >= (2,):
         return Finding("Paddle", f"{found}, with numpy {numpy}", "pip install 'numpy<2'")
     if machine.paddle_error:
         cure = f"pip install --force-reinstall paddlepaddle=={version}"
@@ -252,7 +290,7 @@ def _paddle(machine: Machine) -> Finding:
     if all(machine.versions.get(name) for name in PADDLES):
         cure = "pip uninstall both, then install the one that you want"
         return Finding("Paddle", f"{' and '.join(PADDLES)} overwrite each other", cure)
-    if _numbers(version) < [2, 6]:
+    if numbers(version) < (2, 6):
         return Finding("Paddle", f"{found} is too old", "pip install 'paddlepaddle>=2.6.2'")
     return Finding("Paddle", found)
 
@@ -265,12 +303,17 @@ def _device(machine: Machine) -> Finding:
         return Finding("device", f"{DEVICE}={wanted}", f"set {DEVICE} to cpu or gpu, or not at all")
     if wanted == "cpu":
         return Finding("device", f"the CPU ({DEVICE}=cpu; {there})")
+    if machine.paddle is None:
+        return Finding("device", f"none without Paddle; {there}")
+    if machine.cuda is None:
+        found = f"the CPU: {there}, but Paddle is a CPU build"
+        cure = f"{machine.gpu_advice} (and uninstall paddlepaddle first); or set {DEVICE}=cpu"
+        return Finding("device", found, cure) if driver or wanted else Finding("device", "the CPU")
+    if machine.driver_is_too_old:
+        needs = f"a build for CUDA {machine.cuda} needs {machine.driver_is_too_old}"
+        return Finding("device", f"{there} is too old: {needs}", machine.gpu_advice)
     if machine.gpus:
         return Finding("device", f"{len(machine.gpus)} GPU(s); {there}")
-    if machine.cuda is None:
-        cure = f"install paddlepaddle-gpu (see {VENDOR}), or unset {DEVICE}"
-        found = f"the CPU: {there}, but Paddle is a CPU build"
-        return Finding("device", found, cure) if driver or wanted else Finding("device", "the CPU")
     cure = "nvidia-smi and CUDA_VISIBLE_DEVICES show what hides it" if driver else (
         f"install NVIDIA's driver; or, without a GPU, paddlepaddle, or set {DEVICE}=cpu"
     )  # fmt: skip
@@ -278,21 +321,30 @@ def _device(machine: Machine) -> Finding:
 
 
 def _gpu(gpu: Gpu, machine: Machine) -> Finding:
-    """Whether this build has machine code for a GPU.
-
-    Code for 8.6 runs on 8.9 (same first number, not smaller), but not on 9.0.
-    """
+    """Whether the installed build has machine code for a GPU."""
     found = f"{gpu.name}, compute capability {gpu.capability / 10}, {gpu.memory:.0f} GB"
-    old_build = _numbers(machine.paddle or "0") < [3]
-    runs = any(a // 10 == gpu.capability // 10 and a <= gpu.capability for a in ARCHITECTURES_26)
-    if old_build and not runs:
-        cure = f"this wheel has code for 6.1 to 8.x only; pip install paddlepaddle-gpu -i {VENDOR}"
-        return Finding("GPU", found, cure)
-    if gpu.capability >= 100 and _numbers(machine.cuda or "0") < [12, 8]:
-        return Finding(
-            "GPU", found, "it needs a build for CUDA 12.8 or newer (cu129 instead of cu126)"
-        )
-    return Finding("GPU", found)
+    codes = _codes(machine)
+    if not codes or has_code(codes, gpu.capability):
+        return Finding("GPU", found)
+    return Finding("GPU", f"{found}; this build has code for {dotted(codes)}", machine.gpu_advice)
+
+
+def _codes(machine: Machine) -> Sequence[int]:
+    """What the installed build has code for: it says so itself, or we know it."""
+    if machine.codes:
+        return machine.codes
+    if numbers(machine.paddle or "0") < (3,):
+        return PYPI_CODES
+    build = build_for_cuda(machine.cuda)
+    return build.codes if build else ()
+
+
+def _weights(machine: Machine) -> Finding:
+    """Where fetched weights are."""
+    if machine.cache is None:
+        found = "the folder for fetched files cannot be written"
+        return Finding("weights", found, f"set {CACHE} to a folder that can be")
+    return Finding("weights", f"fetched: {', '.join(machine.cached) or 'none yet'}")
 
 
 def _processor(machine: Machine) -> Finding:
