@@ -21,7 +21,7 @@ from maskrcnn_edu.model.boxes import (
     bbox_overlaps,
     clip_bbox,
     delta2bbox,
-    exact_exp,
+    exp_float64,
 )
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box
@@ -132,7 +132,7 @@ def _follow(stages: TrainingStages, model: MaskRCNN, index: int) -> _Lives:
     best = [level.numpy() for level in steps.best]
     fates = _proposal_step_fates(steps, np.concatenate(best), len(scores))
     fates[proposals] = _proposal_fates(stages, model, index)
-    decoded = delta2bbox(deltas, rpn.anchors, exp=exact_exp)[:, 0]
+    decoded = delta2bbox(deltas, rpn.anchors, exp=exp_float64)[:, 0]
     return _Lives(
         rank=_ranks(scores.numpy(), best, rpn.level_sizes),
         decoded=decoded.numpy(),

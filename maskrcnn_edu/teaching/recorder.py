@@ -18,9 +18,9 @@ import paddle.nn.functional as F
 
 from maskrcnn_edu.model.bbox.postprocess import image_size
 from maskrcnn_edu.model.boxes import bbox_overlaps
-from maskrcnn_edu.model.mask.head import own_class
+from maskrcnn_edu.model.mask.head import select_class
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
-from maskrcnn_edu.model.ops.empty import join
+from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.structures import (
     Batch,
     Detections,
@@ -30,12 +30,18 @@ from maskrcnn_edu.structures import (
     TrainingStages,
 )
 from maskrcnn_edu.training.loop import Step
+from maskrcnn_edu.training.record_arrays import from_arrays, to_arrays
 
 KEEP = ("proposals", "samples", "mask_logits", "detections")
 """What can be kept; the first three as they are while training, the last as it is predicted."""
 TOP_PROPOSALS = 50
 TOP_DETECTIONS = 20
 LARGEST = 10_000_000  # bytes of all snapshots, before compression
+
+# how a recording calls the fields of the model's records: the pattern, and other words
+PROPOSAL_NAMES = "proposal_{}", {"anchor_index": "anchors"}
+SAMPLE_NAMES = "sample_{}", {"proposal_index": "proposals"}
+DETECTION_NAMES = "detection_{}", {"roi_index": "rois"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,31 +99,21 @@ class ImageSnapshot:
 
     def proposals(self) -> Proposals:
         """The best proposals as the model's own record."""
-        return Proposals(
-            paddle.to_tensor(self.proposal_boxes),
-            paddle.to_tensor(self.proposal_scores),
-            paddle.to_tensor(self.proposal_anchors.astype(np.int64)),
-        )
+        return from_arrays(Proposals, self._wide_arrays(), *PROPOSAL_NAMES)
 
     def samples(self) -> RoISamples:
         """The sampled RoIs as the model's own record."""
-        return RoISamples(
-            paddle.to_tensor(self.sample_boxes),
-            paddle.to_tensor(self.sample_labels.astype(np.int64)),
-            paddle.to_tensor(self.sample_gt_boxes),
-            paddle.to_tensor(self.sample_gt_index.astype(np.int64)),
-            paddle.to_tensor(self.sample_proposals.astype(np.int64)),
-        )
+        return from_arrays(RoISamples, self._wide_arrays(), *SAMPLE_NAMES)
 
     def detections(self) -> Detections:
         """The best detections as the model's own record, image frame, with masks."""
-        return Detections(
-            paddle.to_tensor(self.detection_boxes),
-            paddle.to_tensor(self.detection_labels.astype(np.int64)),
-            paddle.to_tensor(self.detection_scores),
-            paddle.to_tensor(self.detection_rois.astype(np.int64)),
-            paddle.to_tensor(self.detection_masks),
-        )
+        arrays = {**self._wide_arrays(), "detection_masks": self.detection_masks}
+        return from_arrays(Detections, arrays, *DETECTION_NAMES)
+
+    def _wide_arrays(self) -> dict[str, np.ndarray]:
+        """All arrays, integers in the records' own int64."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return {n: a.astype(np.int64) if a.dtype == np.int32 else a for n, a in arrays.items()}
 
     @property
     def nbytes(self) -> int:
@@ -437,7 +433,7 @@ def _training_arrays(stages: TrainingStages, keep: Sequence[str]) -> Iterator[di
         if "proposals" in keep:
             arrays |= _proposal_arrays(proposals)
         if "samples" in keep:
-            arrays |= _sample_arrays(samples)
+            arrays |= to_arrays(samples, *SAMPLE_NAMES)
         if "mask_logits" in keep:
             arrays["mask_rows"] = targets.index.numpy()
             arrays["mask_probs"] = probs[start : start + len(targets)]
@@ -447,41 +443,29 @@ def _training_arrays(stages: TrainingStages, keep: Sequence[str]) -> Iterator[di
 
 def _own_class_probs(stages: TrainingStages) -> np.ndarray:
     """[sum F, M, M] float32, image after image."""
-    labels = join([t.labels for t in stages.mask_targets])
-    return F.sigmoid(own_class(stages.mask_logits, labels)).numpy()
+    labels = cat([t.labels for t in stages.mask_targets])
+    return F.sigmoid(select_class(stages.mask_logits, labels)).numpy()
 
 
 def _proposal_arrays(proposals: Proposals) -> dict[str, np.ndarray]:
-    scores = proposals.scores.numpy()
-    best = np.argsort(-scores, kind="stable")[:TOP_PROPOSALS]
-    return {
-        "proposal_boxes": proposals.boxes.numpy()[best],
-        "proposal_scores": scores[best],
-        "proposal_anchors": proposals.anchor_index.numpy()[best],
-    }
-
-
-def _sample_arrays(samples: RoISamples) -> dict[str, np.ndarray]:
-    return {
-        "sample_boxes": samples.boxes.numpy(),
-        "sample_labels": samples.labels.numpy(),
-        "sample_gt_boxes": samples.gt_boxes.numpy(),
-        "sample_gt_index": samples.gt_index.numpy(),
-        "sample_proposals": samples.proposal_index.numpy(),
-    }
+    arrays = to_arrays(proposals, *PROPOSAL_NAMES)
+    return _best_rows(arrays, arrays["proposal_scores"], TOP_PROPOSALS)
 
 
 def _detection_arrays(stages: PredictionStages) -> Iterator[dict]:
     """What is kept of a look in prediction mode, image by image."""
-    for found in stages.detections:
-        scores = found.scores.numpy()
-        best = np.argsort(-scores, kind="stable")[:TOP_DETECTIONS]
-        pixels = math.prod(found.masks.shape[1:])
-        masks = found.masks.numpy()[best].reshape(len(best), pixels)
-        yield {
-            "detection_boxes": found.boxes.numpy()[best],
-            "detection_labels": found.labels.numpy()[best],
-            "detection_scores": scores[best],
-            "detection_rois": found.roi_index.numpy()[best],
-            "detection_bits": np.packbits(masks, axis=1),
-        }
+    for detections in stages.detections:
+        arrays = to_arrays(detections, *DETECTION_NAMES)
+        arrays = _best_rows(arrays, arrays["detection_scores"], TOP_DETECTIONS)
+        masks = arrays.pop("detection_masks")  # [D, h, w]
+        pixels = math.prod(masks.shape[1:])
+        arrays["detection_bits"] = np.packbits(masks.reshape(len(masks), pixels), axis=1)
+        yield arrays
+
+
+def _best_rows(
+    arrays: dict[str, np.ndarray], scores: np.ndarray, count: int
+) -> dict[str, np.ndarray]:
+    """The rows of at most ``count`` highest scores, best first."""
+    best = np.argsort(-scores, kind="stable")[:count]
+    return {name: values[best] for name, values in arrays.items()}

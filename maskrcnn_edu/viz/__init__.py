@@ -1,1 +1,1 @@
-"""Pictures of the records: one function per picture, each returning a matplotlib figure."""
+"""Figures of the records: one function per figure (matplotlib's)."""

@@ -1,4 +1,4 @@
-"""What the model found, drawn over the photo."""
+"""What the model detected, drawn over the image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw_detections(
     class_names: Sequence[str],
     min_score: float = 0.5,
 ) -> Figure:
-    """Masks, boxes, classes and scores over a photo.
+    """Masks, boxes, classes and scores over the image.
 
     Args:
         image: [h, w, 3] uint8.

@@ -1,7 +1,7 @@
-"""Colours, lines, canvases and marks that all pictures share.
+"""Colours, lines, canvases and marks that all figures share.
 
 Every artist that means something carries its kind as matplotlib's ``gid``, so that
-`maskrcnn_edu.viz.figure_facts` can say what a picture shows.
+`maskrcnn_edu.viz.figure_facts` can say what a figure shows.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PALETTE = (
     "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2",
 )  # fmt: skip
 HEAT = "cividis"  # a colour map whose order everybody sees
-SHORTEST_FIGURE_SIDE = 5.0  # inches; small pictures are enlarged to be readable
+SHORTEST_FIGURE_SIDE = 5.0  # inches; small images are enlarged to be readable
 FONT_SIZE = 8  # points
 LEGEND_COLUMNS = 3
 LEGEND_ROW = 0.24  # inches
-HALO = 1.2  # points of black around a line, so that it shows on every photo
+HALO = 1.2  # points of black around a line, so that it shows on every image
 THINNEST_WITH_HALO = 1.0  # points; around a thinner line nothing but the black would be seen
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -78,7 +78,7 @@ def to_pixels(
 
 
 def colour(label: int) -> str:
-    """The colour of a class, the same in every picture."""
+    """The colour of a class, the same in every figure."""
     return PALETTE[label % len(PALETTE)]
 
 

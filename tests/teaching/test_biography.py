@@ -1,4 +1,4 @@
-"""Every anchor has one fate; lives that can be told with a pencil are told the same."""
+"""Every anchor has one fate; lives worked out with a pencil come out the same."""
 
 import math
 from types import SimpleNamespace
@@ -266,8 +266,8 @@ def test_the_story(situation):
     assert str(biography(*made, 0, roi=1)) == "\n".join(
         [
             "Anchor 1 on level 0: box (10.0, 10.0, 50.0, 50.0)",
-            "  RPN should say: object 1, delta (0.250, 0.000, 0.000, 0.000)",
-            "  RPN said: score 2.000, place 2 of 3 in its level",
+            "  RPN target: object 1, delta (0.250, 0.000, 0.000, 0.000)",
+            "  RPN output: score 2.000, place 2 of 3 in its level",
             "  moved by delta (0.000, 0.000, 0.000, 0.000) to (10.0, 10.0, 50.0, 50.0)",
             "  clipped to the image: (10.0, 10.0, 50.0, 50.0)",
             "  IoU with the objects 0: 0.00, 1: 0.60",
@@ -320,10 +320,10 @@ def crowded(make_batch, make_gt):
 def check_books(stages, model):
     """Fates add up, and agree in number with every record."""
     for i, (proposals, samples) in enumerate(zip(stages.proposals, stages.samples)):
-        found, counts = anchor_fates(stages, model, i), count_fates(stages, model, i)
-        assert found.shape == (stages.rpn.anchors.shape[0],)
-        assert sum(counts.values()) == len(found) and list(counts) == list(Fate)
-        is_proposal = np.array([f.is_proposal for f in found])
+        fates_now, counts = anchor_fates(stages, model, i), count_fates(stages, model, i)
+        assert fates_now.shape == (stages.rpn.anchors.shape[0],)
+        assert sum(counts.values()) == len(fates_now) and list(counts) == list(Fate)
+        is_proposal = np.array([f.is_proposal for f in fates_now])
         assert sorted(proposals.anchor_index.tolist()) == np.flatnonzero(is_proposal).tolist()
         added = int((samples.proposal_index.numpy() < 0).sum())
         sampled = counts[Fate.SAMPLED_FOREGROUND] + counts[Fate.SAMPLED_BACKGROUND]

@@ -154,7 +154,7 @@ def two_classes_at_one_place():
 
 
 def in_the_file():
-    return postprocess.boxes_in_image(tensor([[2, 2, 4, 4]]), tensor([8, 8]), tensor([1, 2]))
+    return postprocess.boxes_to_image_frame(tensor([[2, 2, 4, 4]]), tensor([8, 8]), tensor([1, 2]))
 
 
 def mask_of(outline):
@@ -443,11 +443,11 @@ def test_a_text_that_does_not_stand_there_once_is_refused(old):
 
 def test_python_shows_the_wrong_source_and_then_the_right_one():
     right = inspect.getsource(AnchorGenerator)  # of the file
-    assert inspect.getsource(AnchorGenerator._grid) in right
+    assert inspect.getsource(AnchorGenerator._grid_anchors) in right
     with release("anchors_xy_swapped"):
-        wrong = inspect.getsource(AnchorGenerator._grid)
+        wrong = inspect.getsource(AnchorGenerator._grid_anchors)
         assert wrong not in right and "np.stack([y, x, y, x], axis=-1)" in wrong
-    assert inspect.getsource(AnchorGenerator._grid) in right
+    assert inspect.getsource(AnchorGenerator._grid_anchors) in right
 
 
 def test_name_place_and_decorators_stay():

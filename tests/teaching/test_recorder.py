@@ -12,7 +12,6 @@ from maskrcnn_edu.config.build import build, build_model, build_optimizer
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader
-from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.teaching.recorder import (
     KEEP,
     LARGEST,
@@ -44,13 +43,6 @@ SMALL = (
     "TwoFCHead.out_channel=16",
     "TrainReader.batch_size=2",
 )
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shapes")
-    write_shapes(folder, train=6, val=2)
-    return folder
 
 
 def train_a_little(folder, record):
@@ -157,13 +149,13 @@ def test_what_is_kept_is_what_the_model_computed(tiny, make_batch, recorder):
         assert image.mask_probs == pytest.approx(1 / (1 + np.exp(-own)), abs=1e-3)
         assert (image.mask_rows == targets.index.numpy()).all()
         start += len(targets)
-        found = predicted.detections[i]
-        order = np.argsort(-found.scores.numpy(), kind="stable")
+        detections = predicted.detections[i]
+        order = np.argsort(-detections.scores.numpy(), kind="stable")
         kept = image.detections()
-        assert len(kept) == len(found) > 0
-        assert (kept.boxes.numpy() == found.boxes.numpy()[order]).all()
-        assert (kept.labels.numpy() == found.labels.numpy()[order]).all()
-        assert (kept.masks.numpy() == found.masks.numpy()[order]).all()
+        assert len(kept) == len(detections) > 0
+        assert (kept.boxes.numpy() == detections.boxes.numpy()[order]).all()
+        assert (kept.labels.numpy() == detections.labels.numpy()[order]).all()
+        assert (kept.masks.numpy() == detections.masks.numpy()[order]).all()
 
 
 @pytest.mark.parametrize("name", KEEP)

@@ -1,7 +1,7 @@
-"""Flat pictures, records drawn with a pencil, and the comparison with committed pictures.
+"""Flat figures, records drawn with a pencil, and the comparison with committed figures.
 
 The baselines in ``images/`` have no text, because fonts differ between versions of
-matplotlib. To make them again after a picture was changed on purpose, and look at them:
+matplotlib. To make them again after a figure was changed on purpose, and look at them:
 
     MASKRCNN_EDU_REMAKE_IMAGES=1 pytest tests/viz
 """
@@ -61,7 +61,7 @@ def missing(one, other):
 
 
 def difference(one, other):
-    """What one picture has and the other lacks, both ways; of other sizes, everything."""
+    """What one figure has and the other lacks, both ways; of other sizes, everything."""
     if one.shape != other.shape:
         return 255.0
     one, other = one.astype(np.int16), other.astype(np.int16)
@@ -84,8 +84,8 @@ def tolerance():
 
 
 @pytest.fixture
-def same_picture(tmp_path):
-    """Fails if a figure is not the committed picture of that name."""
+def same_as_baseline(tmp_path):
+    """Fails if a figure is not the committed figure of that name."""
 
     def check(figure, name):
         made, path = rendered(figure), IMAGES / f"{name}.png"
@@ -100,7 +100,7 @@ def same_picture(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def photo():
+def image():
     """[48, 64, 3] uint8: flat ground, two flat things."""
     image = np.full([48, 64, 3], (90, 110, 100), np.uint8)
     image[8:30, 6:26] = (190, 120, 80)

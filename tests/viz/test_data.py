@@ -11,30 +11,30 @@ def texts(figure):
     return [t.get_text() for t in figure.axes[0].texts]
 
 
-def test_facts(photo, scene):
-    figure = draw_ground_truth(photo, scene, NAMES)
+def test_facts(image, scene):
+    figure = draw_ground_truth(image, scene, NAMES)
     assert figure_facts(figure) == {"crowd": 1, "gt": 2, "label": 3, "outline": 4}
     assert figure_boxes(figure, "gt") == scene.boxes[:2].tolist()
     assert figure_boxes(figure, "crowd") == scene.boxes[2:].tolist()
     assert texts(figure) == ["tent", "ring", "tent (crowd)"]
 
 
-def test_only_crowds_are_hatched(photo, scene):
-    figure = draw_ground_truth(photo, scene, NAMES)
+def test_only_crowds_are_hatched(image, scene):
+    figure = draw_ground_truth(image, scene, NAMES)
     shapes = [p for p in figure.axes[0].patches if p.get_gid() == "outline"]
     assert [bool(p.get_hatch()) for p in shapes] == [False, False, False, True]
 
 
-def test_arrays_are_drawn_like_tensors(photo, scene):
+def test_arrays_are_drawn_like_tensors(image, scene):
     arrays = GroundTruth(
         scene.boxes.numpy(), scene.labels.numpy(), scene.segms, scene.is_crowd.numpy()
     )
-    one, other = (draw_ground_truth(photo, gt, NAMES) for gt in (scene, arrays))
+    one, other = (draw_ground_truth(image, gt, NAMES) for gt in (scene, arrays))
     assert figure_facts(one) == figure_facts(other)
 
 
-def test_no_objects(photo, no_objects):
-    assert figure_facts(draw_ground_truth(photo, no_objects, NAMES)) == {}
+def test_no_objects(image, no_objects):
+    assert figure_facts(draw_ground_truth(image, no_objects, NAMES)) == {}
 
 
 def test_outline_of_a_polygon_goes_through_its_points(scene):

@@ -17,8 +17,8 @@ def targets(samples, scene):
     return MaskAssigner(num_classes=2, mask_resolution=8)(samples, scene)
 
 
-def test_targets(photo, samples, targets, scene):
-    figure = draw_mask_targets(photo, samples, targets, scene)
+def test_targets(image, samples, targets, scene):
+    figure = draw_mask_targets(image, samples, targets, scene)
     # RoIs 0 and 2 are of the object in two parts, each in two panels; 1 and 3 of the ring
     assert figure_facts(figure) == {"crop": 4, "outline": 12, "target": 4}
     assert figure_boxes(figure, "target") == samples.boxes[:4].tolist()
@@ -26,20 +26,20 @@ def test_targets(photo, samples, targets, scene):
     assert figure_values(figure, "target") == expected
 
 
-def test_a_crop_shows_the_roi_only(photo, samples, targets, scene):
-    axes = draw_mask_targets(photo, samples, targets, scene).axes
+def test_a_crop_shows_the_roi_only(image, samples, targets, scene):
+    axes = draw_mask_targets(image, samples, targets, scene).axes
     for panel in axes[:2]:
         assert (panel.get_xlim(), panel.get_ylim()) == ((5, 25), (29, 7))
 
 
-def test_of_many_targets_some_are_drawn(photo, samples, targets, scene):
-    figure = draw_mask_targets(photo, samples, targets, scene, limit=2)
+def test_of_many_targets_some_are_drawn(image, samples, targets, scene):
+    figure = draw_mask_targets(image, samples, targets, scene, limit=2)
     assert figure_boxes(figure, "target") == samples.boxes[[0, 3]].tolist()
 
 
-def test_no_foreground(photo, samples, targets, no_objects):
+def test_no_foreground(image, samples, targets, no_objects):
     none = MaskTargets(targets.index[:0], targets.labels[:0], targets.masks[:0])
-    assert figure_facts(draw_mask_targets(photo, samples, none, no_objects)) == {"nothing": 1}
+    assert figure_facts(draw_mask_targets(image, samples, none, no_objects)) == {"nothing": 1}
 
 
 def test_logits():
@@ -64,10 +64,10 @@ def test_logits_need_their_names(names, own):
         draw_mask_logits(LOGITS, names, own)
 
 
-def test_paste(photo):
+def test_paste(image):
     probs = paddle.to_tensor(np.eye(4, dtype=np.float32))
     mask = MaskPostProcess()(probs[None], BOX[None], 48, 64)[0]
-    figure = draw_paste(photo, probs, BOX, mask)
+    figure = draw_paste(image, probs, BOX, mask)
     assert figure_facts(figure) == {"box": 2, "mask": 1, "probs": 2}
     assert figure_boxes(figure, "probs") == [[0, 0, 4, 4], [8, 4, 40, 36]]
     assert figure.axes[2].get_title() == f"mask: {int(mask.sum())} pixels"

@@ -1,4 +1,4 @@
-"""Every picture against its committed baseline; see conftest.py for how to remake them."""
+"""Every figure against its committed baseline; see conftest.py for how to remake them."""
 
 import numpy as np
 import paddle
@@ -18,95 +18,95 @@ NAMES = ["tent", "ring"]
 RAMP = np.linspace(0, 1, 12 * 16, dtype=np.float32).reshape(12, 16)
 
 
-def test_ground_truth(same_picture, photo, scene):
-    same_picture(draw_ground_truth(photo, scene, NAMES), "ground_truth")
+def test_ground_truth(same_as_baseline, image, scene):
+    same_as_baseline(draw_ground_truth(image, scene, NAMES), "ground_truth")
 
 
-def test_anchors(same_picture, photo, anchors):
-    same_picture(draw_anchors(photo, anchors), "anchors")
+def test_anchors(same_as_baseline, image, anchors):
+    same_as_baseline(draw_anchors(image, anchors), "anchors")
 
 
-def test_anchor_targets(same_picture, photo, anchors, anchor_targets, scene):
-    figure = draw_anchor_targets(photo, anchors, anchor_targets, scene)
-    same_picture(figure, "anchor_targets")
+def test_anchor_targets(same_as_baseline, image, anchors, anchor_targets, scene):
+    figure = draw_anchor_targets(image, anchors, anchor_targets, scene)
+    same_as_baseline(figure, "anchor_targets")
 
 
-def test_score_maps(same_picture, photo):
+def test_score_maps(same_as_baseline, image):
     logits = paddle.linspace(-3, 3, 16)[None]
     rpn = RPNOutput(logits, None, None, [12, 4])
-    same_picture(draw_score_maps(photo, rpn, 0, [(2, 3), (1, 2)]), "score_maps")
+    same_as_baseline(draw_score_maps(image, rpn, 0, [(2, 3), (1, 2)]), "score_maps")
 
 
-def test_proposals(same_picture, photo, proposals):
-    same_picture(draw_proposals(photo, proposals), "proposals")
+def test_proposals(same_as_baseline, image, proposals):
+    same_as_baseline(draw_proposals(image, proposals), "proposals")
 
 
-def test_refinement(same_picture, photo, anchors):
+def test_refinement(same_as_baseline, image, anchors):
     moved = anchors + paddle.to_tensor([2.0, 5, 6, 5])
-    same_picture(draw_refinement(photo, anchors, moved), "refinement")
+    same_as_baseline(draw_refinement(image, anchors, moved), "refinement")
 
 
-def test_roi_samples(same_picture, photo, samples, scene):
-    same_picture(draw_roi_samples(photo, samples, NAMES, scene), "roi_samples")
+def test_roi_samples(same_as_baseline, image, samples, scene):
+    same_as_baseline(draw_roi_samples(image, samples, NAMES, scene), "roi_samples")
 
 
 @pytest.mark.parametrize("aligned", [True, False])
-def test_sampling_points(same_picture, aligned):
+def test_sampling_points(same_as_baseline, aligned):
     box = np.array([-5.0, 6.5, 40.0, 33.0])
     figure = draw_sampling_points(RAMP, box, 3, 2, 0.25, aligned)
-    same_picture(figure, f"sampling_points_{'aligned' if aligned else 'not_aligned'}")
+    same_as_baseline(figure, f"sampling_points_{'aligned' if aligned else 'not_aligned'}")
 
 
-def test_mask_targets(same_picture, photo, samples, scene):
+def test_mask_targets(same_as_baseline, image, samples, scene):
     targets = MaskAssigner(num_classes=2, mask_resolution=8)(samples, scene)
-    same_picture(draw_mask_targets(photo, samples, targets, scene), "mask_targets")
+    same_as_baseline(draw_mask_targets(image, samples, targets, scene), "mask_targets")
 
 
-def test_mask_logits(same_picture):
+def test_mask_logits(same_as_baseline):
     logits = np.stack([RAMP[:8, :8] - 0.3, 0.5 - RAMP[:8, :8], np.zeros([8, 8])])
-    same_picture(draw_mask_logits(logits, ["a", "b", "c"], own=1), "mask_logits")
+    same_as_baseline(draw_mask_logits(logits, ["a", "b", "c"], own=1), "mask_logits")
 
 
-def test_paste(same_picture, photo):
+def test_paste(same_as_baseline, image):
     probs, box = paddle.to_tensor(RAMP[:8, :8] * 2), paddle.to_tensor([8.0, 4, 40, 36])
     mask = MaskPostProcess()(probs[None], box[None], 48, 64)[0]
-    same_picture(draw_paste(photo, probs, box, mask), "paste")
+    same_as_baseline(draw_paste(image, probs, box, mask), "paste")
 
 
 # ---- does the comparison see anything? ---------------------------------------------
 
 
-TWO_RENDERED = 2 * 64 / 720  # pixels of the photo that are two pixels of the baseline
+TWO_RENDERED = 2 * 64 / 720  # pixels of the image that are two pixels of the baseline
 
 
 @pytest.mark.parametrize("row", range(4))
 @pytest.mark.parametrize("shift", [[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 1]])
-@pytest.mark.parametrize("pixels", [2, TWO_RENDERED], ids=["of the photo", "of the baseline"])
+@pytest.mark.parametrize("pixels", [2, TWO_RENDERED], ids=["of the image", "of the baseline"])
 def test_a_box_moved_by_two_pixels_is_seen(
-    render, distance, tolerance, photo, proposals, row, shift, pixels
+    render, distance, tolerance, image, proposals, row, shift, pixels
 ):
     moved = proposals.boxes.numpy().copy()
     moved[row] += np.array(shift, np.float32) * pixels
     other = Proposals(paddle.to_tensor(moved), proposals.scores, proposals.anchor_index)
-    one, two = (render(draw_proposals(photo, p)) for p in (proposals, other))
+    one, two = (render(draw_proposals(image, p)) for p in (proposals, other))
     assert distance(one, two) > tolerance
 
 
 @pytest.mark.parametrize("shift", [[2, 0], [0, 2]])
 def test_an_anchor_among_many_boxes_moved_by_two_pixels_is_seen(
-    render, distance, tolerance, photo, anchors, anchor_targets, scene, shift
+    render, distance, tolerance, image, anchors, anchor_targets, scene, shift
 ):
     moved = anchors.numpy().copy()
     moved[0] += shift * 2
-    pictures = (draw_anchor_targets(photo, a, anchor_targets, scene) for a in (anchors, moved))
-    assert distance(*map(render, pictures)) > tolerance
+    figures = (draw_anchor_targets(image, a, anchor_targets, scene) for a in (anchors, moved))
+    assert distance(*map(render, figures)) > tolerance
 
 
-def test_the_same_picture_twice_is_the_same(render, distance, photo, proposals):
-    one, two = (render(draw_proposals(photo, proposals)) for _ in range(2))
+def test_the_same_picture_twice_is_the_same(render, distance, image, proposals):
+    one, two = (render(draw_proposals(image, proposals)) for _ in range(2))
     assert distance(one, two) == 0
 
 
-def test_text_is_not_compared(render, distance, photo, scene):
-    one, two = (render(draw_ground_truth(photo, scene, n)) for n in (NAMES, ["longer", "x"]))
+def test_text_is_not_compared(render, distance, image, scene):
+    one, two = (render(draw_ground_truth(image, scene, n)) for n in (NAMES, ["longer", "x"]))
     assert distance(one, two) == 0

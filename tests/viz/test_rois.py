@@ -8,8 +8,8 @@ from maskrcnn_edu.viz.style import colour
 NAMES = ["tent", "ring"]
 
 
-def test_facts(photo, samples, scene):
-    figure = draw_roi_samples(photo, samples, NAMES, scene)
+def test_facts(image, samples, scene):
+    figure = draw_roi_samples(image, samples, NAMES, scene)
     assert figure_facts(figure) == {
         "added": 2, "background": 1, "crowd": 1, "foreground": 2, "gt": 2, "label": 3
     }  # fmt: skip
@@ -23,8 +23,8 @@ def test_facts(photo, samples, scene):
     ]  # fmt: skip
 
 
-def test_foreground_has_the_colour_of_its_class_and_added_ones_are_dashed(photo, samples, scene):
-    patches = draw_roi_samples(photo, samples, NAMES, scene).axes[0].patches
+def test_foreground_has_the_colour_of_its_class_and_added_ones_are_dashed(image, samples, scene):
+    patches = draw_roi_samples(image, samples, NAMES, scene).axes[0].patches
     foreground = [p for p in patches if p.get_gid() == "foreground"]
     for label, patch in enumerate(foreground):
         assert same_color(patch.get_edgecolor(), colour(label))
@@ -32,16 +32,16 @@ def test_foreground_has_the_colour_of_its_class_and_added_ones_are_dashed(photo,
     assert {p.get_linestyle() for p in foreground} == {"-"}
 
 
-def test_an_added_box_can_be_background(photo, samples, scene):
+def test_an_added_box_can_be_background(image, samples, scene):
     labels = samples.labels * 0 + 2
     all_background = RoISamples(
         samples.boxes, labels, samples.gt_boxes, samples.gt_index, samples.proposal_index
     )
-    counts = figure_facts(draw_roi_samples(photo, all_background, NAMES, scene))
+    counts = figure_facts(draw_roi_samples(image, all_background, NAMES, scene))
     assert counts["background"] == 4 and counts["added"] == 2 and "foreground" not in counts
 
 
-def test_nothing_sampled_and_nothing_annotated(photo, samples, no_objects):
+def test_nothing_sampled_and_nothing_annotated(image, samples, no_objects):
     fields = (samples.boxes, samples.labels, samples.gt_boxes, samples.gt_index)
     none = RoISamples(*(v[:0] for v in (*fields, samples.proposal_index)))
-    assert figure_facts(draw_roi_samples(photo, none, NAMES, no_objects)) == {}
+    assert figure_facts(draw_roi_samples(image, none, NAMES, no_objects)) == {}

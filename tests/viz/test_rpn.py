@@ -17,8 +17,8 @@ def rpn():
     return RPNOutput(paddle.to_tensor(scores), None, None, [12, 4])
 
 
-def test_score_maps(photo, rpn):
-    figure = draw_score_maps(photo, rpn, 1, GRIDS)
+def test_score_maps(image, rpn):
+    figure = draw_score_maps(image, rpn, 1, GRIDS)
     assert figure_facts(figure) == {"image": 1, "score_map": 2}
     assert figure_boxes(figure, "score_map") == [[0, 0, 64, 48]] * 2
     fine, coarse = (panel.images[0].get_array() for panel in figure.axes[1:3])
@@ -27,41 +27,41 @@ def test_score_maps(photo, rpn):
     assert [v[2] for v in figure_values(figure, "score_map")] == [0.75, 0.0]
 
 
-def test_score_maps_are_of_the_image_asked_for(photo, rpn):
-    assert figure_values(draw_score_maps(photo, rpn, 0, GRIDS), "score_map") == [[0, 0, 0]] * 2
+def test_score_maps_are_of_the_image_asked_for(image, rpn):
+    assert figure_values(draw_score_maps(image, rpn, 0, GRIDS), "score_map") == [[0, 0, 0]] * 2
 
 
 @pytest.mark.parametrize("grids", [[(2, 3)], [(5, 1), (1, 2)]])
-def test_grids_must_fit(photo, rpn, grids):
+def test_grids_must_fit(image, rpn, grids):
     with pytest.raises(ValueError, match=r"grid"):
-        draw_score_maps(photo, rpn, 0, grids)
+        draw_score_maps(image, rpn, 0, grids)
 
 
-def test_proposals_worst_first_so_that_the_best_is_on_top(photo, proposals):
-    figure = draw_proposals(photo, proposals, top=3)
+def test_proposals_worst_first_so_that_the_best_is_on_top(image, proposals):
+    figure = draw_proposals(image, proposals, top=3)
     assert figure_facts(figure) == {"proposal": 3}
     assert figure_boxes(figure, "proposal") == proposals.boxes[[3, 0, 2]].tolist()
 
 
-def test_no_proposals(photo, proposals):
+def test_no_proposals(image, proposals):
     none = Proposals(proposals.boxes[:0], proposals.scores[:0], proposals.anchor_index[:0])
-    assert figure_facts(draw_proposals(photo, none)) == {}
-    assert figure_facts(draw_proposals(photo, proposals, top=0)) == {}
+    assert figure_facts(draw_proposals(image, none)) == {}
+    assert figure_facts(draw_proposals(image, proposals, top=0)) == {}
 
 
-def test_refinement(photo, anchors):
-    figure = draw_refinement(photo, anchors, anchors + paddle.to_tensor([2.0, 4, 2, 4]))
+def test_refinement(image, anchors):
+    figure = draw_refinement(image, anchors, anchors + paddle.to_tensor([2.0, 4, 2, 4]))
     assert figure_facts(figure) == {"anchor": 8, "arrow": 8, "box": 8}
     assert figure_boxes(figure, "arrow")[0] == [8, 8, 10, 12]
     assert figure_boxes(figure, "box")[0] == [4, 6, 16, 18]
 
 
-def test_refinement_of_nothing_and_by_nothing(photo, anchors, render):
-    assert figure_facts(draw_refinement(photo, anchors[:0], anchors[:0])) == {}
-    unmoved = draw_refinement(photo, anchors, anchors)
+def test_refinement_of_nothing_and_by_nothing(image, anchors, render):
+    assert figure_facts(draw_refinement(image, anchors[:0], anchors[:0])) == {}
+    unmoved = draw_refinement(image, anchors, anchors)
     assert figure_facts(unmoved)["arrow"] == 8 and render(unmoved).any()
 
 
-def test_refinement_needs_pairs(photo, anchors):
+def test_refinement_needs_pairs(image, anchors):
     with pytest.raises(ValueError, match="8 anchors, 7 boxes"):
-        draw_refinement(photo, anchors, anchors[:7])
+        draw_refinement(image, anchors, anchors[:7])

@@ -31,15 +31,15 @@ def test_to_array_takes_tensors_and_arrays():
     assert to_array(np.ones([2])).tolist() == [1, 1]
 
 
-def test_what_is_drawn_later_does_not_move_the_view(photo):
-    _, axes = canvas(photo)
+def test_what_is_drawn_later_does_not_move_the_view(image):
+    _, axes = canvas(image)
     axes.plot([-50, 500], [-50, 500])
     assert (axes.get_xlim(), axes.get_ylim()) == ((0, 64), (48, 0))
 
 
-def test_a_legend_gets_its_own_room_below_the_image(photo):
-    plain, _ = canvas(photo)
-    figure, axes = canvas(photo, [("a", {"color": "red", "linewidth": 1})])
+def test_a_legend_gets_its_own_room_below_the_image(image):
+    plain, _ = canvas(image)
+    figure, axes = canvas(image, [("a", {"color": "red", "linewidth": 1})])
     assert figure.get_figheight() > plain.get_figheight()
     shown = axes.get_position().height * figure.get_figheight()
     assert shown == pytest.approx(plain.get_figheight())

@@ -38,7 +38,7 @@ _ALL = (
         "images every anchor still exists, but not at the place whose score it gets.",
         patches=(
             Patch(
-                "model.rpn.anchors:AnchorGenerator._grid",
+                "model.rpn.anchors:AnchorGenerator._grid_anchors",
                 "np.stack([x, y, x, y], axis=-1)",
                 "np.stack([y, x, y, x], axis=-1)",
             ),
@@ -53,12 +53,12 @@ _ALL = (
         "the one, loaded into the other, find everything half a stride away.",
         patches=(
             Patch(
-                "model.rpn.anchors:AnchorGenerator._grid",
+                "model.rpn.anchors:AnchorGenerator._grid_anchors",
                 "(np.arange(height, dtype=np.float32) + self.offset)",
                 "(np.arange(height, dtype=np.float32) + self.offset + 0.5)",
             ),
             Patch(
-                "model.rpn.anchors:AnchorGenerator._grid",
+                "model.rpn.anchors:AnchorGenerator._grid_anchors",
                 "(np.arange(width, dtype=np.float32) + self.offset)",
                 "(np.arange(width, dtype=np.float32) + self.offset + 0.5)",
             ),
@@ -116,7 +116,7 @@ _ALL = (
         "examples of one person.",
         patches=(
             Patch(
-                "model.matching:_without_crowds",
+                "model.matching:_mask_crowds",
                 "return paddle.where(hidden, paddle.full_like(iou, -1.0), iou)",
                 "return iou",
             ),
@@ -284,7 +284,8 @@ _ALL = (
                 "model.bbox.postprocess:MultiClassNMS.__call__",
                 "        if 0 <= self.keep_top_k < rows.shape[0]:\n",
                 (
-                    "        own, score = pick(boxes, rows, labels), pick(scores, rows, labels)\n"
+                    "        own = gather_pairs(boxes, rows, labels)\n"
+                    "        score = gather_pairs(scores, rows, labels)\n"
                     "        keep = self._one_class(own, score.numpy())\n"
                     "        rows, labels = rows[keep], labels[keep]\n"
                     "        if 0 <= self.keep_top_k < rows.shape[0]:\n"
@@ -301,7 +302,7 @@ _ALL = (
         "equal but for rounding, so the mistake waits for the first stretched image.",
         patches=(
             Patch(
-                "model.bbox.postprocess:boxes_in_image",
+                "model.bbox.postprocess:boxes_to_image_frame",
                 "scale_factor.flip(0).tile([2])",
                 "scale_factor.tile([2])",
             ),
@@ -363,7 +364,7 @@ _ALL = (
         patches=(
             Patch(
                 "model.mask.head:MaskHead.get_loss",
-                "own = own_class(mask_logits, labels)",
+                "own = select_class(mask_logits, labels)",
                 "own, masks = mask_logits, masks.unsqueeze(1).expand(mask_logits.shape)",
             ),
         ),
@@ -378,8 +379,8 @@ _ALL = (
         patches=(
             Patch(
                 "model.mask.head:MaskHead.get_prediction",
-                "F.sigmoid(own_class(mask_logits, labels))",
-                "own_class(mask_logits, labels)",
+                "F.sigmoid(select_class(mask_logits, labels))",
+                "select_class(mask_logits, labels)",
             ),
         ),
         tests=("tests/model/mask/test_head.py",),

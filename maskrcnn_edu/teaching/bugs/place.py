@@ -37,9 +37,9 @@ class Place:
         module_name, path = place.split(":")
         module = importlib.import_module(f"{PACKAGE}.{module_name}")
         *owner, name = path.split(".")
-        found = Place(module, getattr(module, owner[0]) if owner else None, name)
-        assert callable(found.function)
-        return found
+        result = Place(module, getattr(module, owner[0]) if owner else None, name)
+        assert callable(result.function)
+        return result
 
     @property
     def function(self) -> Callable:

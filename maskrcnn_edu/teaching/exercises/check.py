@@ -103,11 +103,11 @@ def cell(name: str) -> str:
 
 def _judge(exercise: Exercise, results: list) -> Verdict:
     expected = [_quiet(exercise.truth, case) for case in exercise.cases]
-    found = [difference(r, e, exercise.tolerance) for r, e in zip(results, expected)]
-    if not any(found):
+    differences = [difference(r, e, exercise.tolerance) for r, e in zip(results, expected)]
+    if not any(differences):
         return Verdict(f"right: {exercise.shows}")
-    at = next(i for i, text in enumerate(found) if text)
-    first = f"{_call(exercise.answer, exercise.cases[at])}: {found[at]}"
+    at = next(i for i, text in enumerate(differences) if text)
+    first = f"{_call(exercise.answer, exercise.cases[at])}: {differences[at]}"
     mistake = _mistake(exercise, results)
     return Verdict(f"not yet: {mistake}\n{first}" if mistake else f"not yet: {first}")
 

@@ -47,15 +47,15 @@ def _first_of_mapping(value: Any, expected: Mapping, tolerance: float) -> str:
         return f"yours is {shown(value)}, expected a dict with {', '.join(map(str, expected))}"
     if set(value) != set(expected):
         return f"your keys are {shown(list(value))}, expected {shown(list(expected))}"
-    found = ((key, difference(value[key], expected[key], tolerance)) for key in expected)
-    return next((f"{key}: {text}" for key, text in found if text), "")
+    differences = ((key, difference(value[key], expected[key], tolerance)) for key in expected)
+    return next((f"{key}: {text}" for key, text in differences if text), "")
 
 
 def _first_of_parts(value: Any, expected: list | tuple, tolerance: float) -> str:
     if not isinstance(value, (list, tuple)) or len(value) != len(expected):
         return f"yours is {shown(value)}, expected {len(expected)} parts: {shown(expected)}"
-    found = (difference(v, e, tolerance) for v, e in zip(value, expected))
-    return next((f"part {i}: {text}" for i, text in enumerate(found) if text), "")
+    differences = (difference(v, e, tolerance) for v, e in zip(value, expected))
+    return next((f"part {i}: {text}" for i, text in enumerate(differences) if text), "")
 
 
 def _first_of_arrays(given: np.ndarray, wanted: np.ndarray, tolerance: float) -> str:

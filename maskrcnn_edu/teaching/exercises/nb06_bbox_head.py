@@ -53,12 +53,12 @@ def best_per_class(probs: np.ndarray, threshold: float) -> list:
     overlap, so that suppression, which runs within each class, leaves one box
     of a class: the best of those above `threshold`.
     """
-    found = []
+    detections = []
     for label in range(probs.shape[1] - 1):
         row = int(probs[:, label].argmax())
         if probs[row, label] > threshold:
-            found.append([label, row])
-    return found
+            detections.append([label, row])
+    return detections
 
 
 def _true_best(probs: np.ndarray, threshold: float) -> list:
@@ -131,23 +131,23 @@ EXERCISES = (
                 "probs[row, label] >= 0",
             ),
             "classes do not suppress each other: keep the best of each": (
-                "    return found",
-                "    found.sort(key=lambda f: -probs[f[1], f[0]])\n    return found[:1]",
+                "    return detections",
+                "    detections.sort(key=lambda f: -probs[f[1], f[0]])\n    return detections[:1]",
             ),
             "a RoI may count for several classes, not only for its best one": (
                 "        if probs[row, label] > threshold:",
                 "        if probs[row, label] > threshold and probs[row].argmax() == label:",
             ),
             "label goes first, then row": (
-                "found.append([label, row])",
-                "found.append([row, label])",
+                "detections.append([label, row])",
+                "detections.append([row, label])",
             ),
             "a detection for every class, not one for every RoI": (
-                "    found = []\n",
+                "    detections = []\n",
                 "    best = probs[:, :-1].argmax(axis=1)\n"
                 "    return [[int(c), row] for row, c in enumerate(best)]\n",
             ),
         },
-        shows="one object may be found as two classes, and both detections stay.",
+        shows="one object may be detected as two classes, and both detections stay.",
     ),
 )

@@ -39,9 +39,9 @@ def _gradients(config: str) -> dict[str, list[str]]:
     model = build_model(load_config(config))
     model.train()
     losses = model(_scene()).losses
-    found = {name: _reached(model, loss) for name, loss in losses.items()}
+    reached = {name: _reached(model, loss) for name, loss in losses.items()}
     paddle.set_rng_state(state)
-    return found
+    return reached
 
 
 def _reached(model: MaskRCNN, loss: Tensor) -> list[str]:
@@ -88,7 +88,7 @@ def learning_rate(
 ) -> float:
     """The learning rate of a step (the first is step 0).
 
-    `base_lr` was found for `base_batch` images a step; it grows in proportion
+    `base_lr` was chosen for `base_batch` images a step; it grows in proportion
     to the images. Over the first `warmup` steps a factor grows in a straight
     line from `start_factor` to 1, and stays there.
     """

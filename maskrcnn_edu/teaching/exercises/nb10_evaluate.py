@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskrcnn_edu.inference.coco_results import coco_results
-from maskrcnn_edu.inference.evaluate import score
+from maskrcnn_edu.inference.evaluate import coco_evaluate
 from maskrcnn_edu.structures import Detections
 from maskrcnn_edu.teaching.exercises.exercise import Exercise
 
@@ -52,8 +52,8 @@ def _true_matches(
     boxes: np.ndarray, scores: np.ndarray, objects: np.ndarray, threshold: float
 ) -> list:
     with contextlib.redirect_stdout(io.StringIO()):
-        found = [{**a, "score": float(s)} for a, s in zip(_annotations(boxes), scores)]
-        judge = COCOeval(_coco(_annotations(objects)), _coco(found), "bbox")
+        detections = [{**a, "score": float(s)} for a, s in zip(_annotations(boxes), scores)]
+        judge = COCOeval(_coco(_annotations(objects)), _coco(detections), "bbox")
         judge.params.iouThrs = np.array([threshold])
         judge.evaluate()
     verdict = judge.evalImgs[0]  # of all sizes; its ids are rows + 1, 0 for no object
@@ -88,14 +88,14 @@ def _coco(annotations: list[dict]) -> COCO:
 def average_precision(hits: list, objects: int) -> float:
     """AP of ranked detections as COCO computes it.
 
-    `hits` tells of each detection, best first, whether it found an object.
+    `hits` tells of each detection, best first, whether it is of an object (1).
     `objects` is how many there are. The precision at a recall is the best one
     at this recall or a higher one, 0 where no recall is as high; AP is its
     mean over the recalls 0, 0.01, ..., 1.
     """
-    found = np.cumsum(hits)
-    recall = found / objects
-    precision = found / np.arange(1, len(hits) + 1)
+    matched = np.cumsum(hits)
+    recall = matched / objects
+    precision = matched / np.arange(1, len(hits) + 1)
     total = 0.0
     for level in np.linspace(0, 1, 101):
         reached = precision[recall >= level]
@@ -114,7 +114,7 @@ def _true_ap(hits: list, objects: int) -> float:
     scores = np.linspace(0.9, 0.1, len(rows)).astype(np.float32)
     zeros = paddle.zeros([len(rows)], dtype="int64")
     tensors = [paddle.to_tensor(a) for a in (boxes, scores, masks)]
-    found = Detections(tensors[0], zeros, tensors[1], zeros, tensors[2])
+    detections = Detections(tensors[0], zeros, tensors[1], zeros, tensors[2])
     outlined = _annotations(np.array(places[:objects]))
     for each in outlined:
         x, y, w, h = each["bbox"]
@@ -122,7 +122,7 @@ def _true_ap(hits: list, objects: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "instances.json"
         file.write_text(json.dumps(_content(outlined, width)), encoding="utf-8")
-        return score(coco_results(1, found, [1]), file, [1]).bbox["AP50"]
+        return coco_evaluate(coco_results(1, detections, [1]), file, [1]).bbox["AP50"]
 
 
 _OBJECTS = np.array([[0.0, 0, 10, 10], [2, 0, 12, 10], [40, 40, 50, 60]])
@@ -132,7 +132,7 @@ EXERCISES = (
     Exercise(
         notebook="10_evaluate",
         task="Match the detections of one image with its objects: the best detection chooses "
-        "first, and no object is found twice.",
+        "first, and no object counts twice.",
         answer=match_detections,
         truth=_true_matches,
         cases=[
@@ -146,7 +146,7 @@ EXERCISES = (
                 'np.argsort(-scores, kind="stable")',
                 "range(len(scores))",
             ),
-            "an object is found twice": (" if g not in matches]", "]"),
+            "an object is matched twice": (" if g not in matches]", "]"),
             "of several objects take the one with the largest overlap": (
                 "                best = iou(boxes[d], objects[g])\n"
                 "                matches[d] = g\n",
@@ -181,13 +181,13 @@ EXERCISES = (
             ([False, False], 3),
         ],
         mistakes={
-            "recall is a share of all objects, not of those found": (
-                "recall = found / objects",
-                "recall = found / max(found[-1], 1)",
+            "recall is a share of all objects, not of those matched": (
+                "recall = matched / objects",
+                "recall = matched / max(matched[-1], 1)",
             ),
             "recall is a share of the objects, not of the detections": (
-                "recall = found / objects",
-                "recall = found / len(hits)",
+                "recall = matched / objects",
+                "recall = matched / len(hits)",
             ),
             "precision is the best at this recall or a higher one": (
                 "reached.max() if",

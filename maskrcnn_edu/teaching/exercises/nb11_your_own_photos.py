@@ -1,4 +1,4 @@
-"""Exercises of 11_your_own_photos: the size of a resized photo, and of a padded batch."""
+"""Exercises of 11_your_own_photos: the size of a resized image, and of a padded batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskrcnn_edu.teaching.exercises.exercise import Exercise
 
 
 def resized_shape(height: int, width: int, short: int, limit: int) -> list:
-    """[height, width] of a photo that keeps its shape.
+    """[height, width] of an image that keeps its shape.
 
     The shorter side becomes `short`, unless the longer one would be more than
     `limit`: then the longer one becomes `limit`. Sides are rounded to the
@@ -48,7 +48,7 @@ def _true_padding(shapes: list, stride: int) -> list:
 EXERCISES = (
     Exercise(
         notebook="11_your_own_photos",
-        task="How large is a photo when it enters the network? Its short side has a wanted "
+        task="How large is an image when it enters the network? Its short side has a wanted "
         "length, its long side a limit.",
         answer=resized_shape,
         truth=_true_shape,
@@ -68,7 +68,7 @@ EXERCISES = (
                 "short / min(height, width)\n    scale = min(scale, limit / max(height, width))",
                 "short / max(height, width)",
             ),
-            "a photo keeps its shape: both sides have one scale": (
+            "an image keeps its shape: both sides have one scale": (
                 "[int(height * scale + 0.5), int(width * scale + 0.5)]",
                 "[min(int(s * short / min(height, width) + 0.5), limit) for s in (height, width)]",
             ),

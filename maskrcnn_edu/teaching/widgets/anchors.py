@@ -48,7 +48,7 @@ class AnchorMicroscope(Microscope):
         sizes: Sequence[int] = (16, 32, 48, 64, 96),
         strides: Sequence[int] = (4, 8, 16, 32),
     ):
-        self.photo = image
+        self.pixels = image
         self.gt = gt
         super().__init__(
             {
@@ -72,14 +72,14 @@ class AnchorMicroscope(Microscope):
             positive: IoU from which an anchor is positive.
             negative: IoU below which it is negative.
         """
-        height, width = self.photo.shape[:2]
+        height, width = self.pixels.shape[:2]
         grid = (math.ceil(height / stride), math.ceil(width / stride))
         generator = AnchorGenerator((size,), (ratio,), (stride,))
         (anchors,) = generator([grid])
         # the first step of RPNTargetAssign; drawing a sample of 256 is its second
         _, labels = label_box(anchors, self.gt, positive, negative, allow_low_quality=True)
 
-        figure, axes = canvas(self.photo)
+        figure, axes = canvas(self.pixels)
         _draw_kinds(axes, anchors.numpy(), labels.numpy())
         for box in self.gt.boxes.numpy():
             axes.add_patch(_box(box, "object", "white", 2.0))
@@ -87,7 +87,7 @@ class AnchorMicroscope(Microscope):
         axes.add_patch(_box(middle, "one anchor", "white", 2.0, "--"))
         axes.text(*middle[:2], "one anchor", color="white", fontsize=9, va="bottom",
                   path_effects=HALO)  # fmt: skip
-        # anchors reach beyond the image; the picture does not
+        # anchors reach beyond the image; the figure does not
         axes.set(xlim=(0, width), ylim=(height, 0))
         axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
         return figure

@@ -46,23 +46,23 @@ class BugMicroscope(Microscope):
         self.config = config
         self.dataset = dataset
         self.row = row
-        self.photo = read_image(dataset.image_path(row))
-        self.right_losses, self.right_found = self._look(NO_BUG)
+        self.pixels = read_image(dataset.image_path(row))
+        self.right_losses, self.right_detections = self._look(NO_BUG)
         super().__init__({"bug": dropdown("bug", [NO_BUG, *BUGS], NO_BUG)})
 
     def draw(self, bug: str) -> Figure:
-        """Bars of the losses beside those without a bug, and the photo with what is found.
+        """Bars of the losses beside those without a bug, and the image with its detections.
 
         Args:
             bug: a name in `maskrcnn_edu.teaching.bugs.catalog.BUGS`, or ``none``.
         """
-        self.losses, self.found = self._look(bug)
+        self.losses, self.detections = self._look(bug)
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
         _draw_losses(left, self.right_losses, self.losses)
         left.set_title(BUGS[bug].title if bug in BUGS else "no bug")
-        show_image(right, self.photo)
-        for box in self.found.boxes.numpy()[self.found.scores.numpy() >= SURE]:
+        show_image(right, self.pixels)
+        for box in self.detections.boxes.numpy()[self.detections.scores.numpy() >= SURE]:
             draw_box(right, box, "detection", {"color": PALETTE[4], "linewidth": 2})
         right.set_title("detections")
         return figure
@@ -72,7 +72,7 @@ class BugMicroscope(Microscope):
         pairs = zip(self.losses, self.right_losses)
         return {
             "losses": [not math.isclose(a, b, rel_tol=SAME_LOSS) for a, b in pairs],
-            "detections": not _same(self.found, self.right_found),
+            "detections": not _same(self.detections, self.right_detections),
             "drawn": len(marked_artists(figure, "detection")),
         }
 
@@ -87,13 +87,13 @@ class BugMicroscope(Microscope):
             self.model.train()
             losses = self.model(batch).losses
             self.model.eval()
-            found = self.model(make_batch(self.dataset, [self.row], self.config)).detections[0]
+            detections = self.model(make_batch(self.dataset, [self.row], self.config)).detections[0]
         finally:
             if out is not None:
                 out.catch()
             if was_training:
                 self.model.train()
-        return [float(losses[name]) for name in LOSSES], found
+        return [float(losses[name]) for name in LOSSES], detections
 
 
 def _draw_losses(axes: Axes, right: list[float], now: list[float]) -> None:
@@ -105,10 +105,10 @@ def _draw_losses(axes: Axes, right: list[float], now: list[float]) -> None:
     axes.legend(fontsize=8)
 
 
-def _same(found: Detections, right: Detections) -> bool:
+def _same(now: Detections, right: Detections) -> bool:
     """Whether boxes, classes and masks are what they were, but for rounding."""
-    if len(found) != len(right):
+    if len(now) != len(right):
         return False
-    pairs = ((found.boxes, right.boxes), (found.labels, right.labels), (found.masks, right.masks))
+    pairs = ((now.boxes, right.boxes), (now.labels, right.labels), (now.masks, right.masks))
     as_floats = ((a.astype("float32").numpy(), b.astype("float32").numpy()) for a, b in pairs)
     return all(np.allclose(a, b, atol=SAME_PIXELS) for a, b in as_floats)

@@ -193,8 +193,8 @@ def _draw_raster(
 
 
 def _cells(figure: Figure, gid: str) -> int:
-    (picture,) = marked_artists(figure, gid)
-    return int(np.asarray(picture.get_array()).sum())
+    (raster,) = marked_artists(figure, gid)
+    return int(np.asarray(raster.get_array()).sum())
 
 
 def _written_iou(axes: Axes) -> float:

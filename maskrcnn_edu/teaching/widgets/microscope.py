@@ -1,4 +1,4 @@
-"""What all microscopes share: controls beside a picture that is drawn anew when one moves."""
+"""What all microscopes share: controls beside a figure that is drawn anew when one moves."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Summary = dict[str, Any]
 
 
 class Microscope:
-    """Controls, and a picture that follows them.
+    """Controls, and a figure that follows them.
 
-    A subclass says how to draw and what to read from a drawing. The picture is an
+    A subclass says how to draw and what to read from a drawing. The figure is an
     `ipywidgets.Image` whose bytes a callback replaces: unlike `interact` or `Output`,
     this leaves nothing in the cell's output, is the same on every run, and is kept in
     the saved notebook.
@@ -27,7 +27,7 @@ class Microscope:
 
     Attributes:
         widget: what to display.
-        figure: the picture shown now.
+        figure: the figure shown now.
     """
 
     def __init__(self, controls: Mapping[str, ipywidgets.DOMWidget]):
@@ -44,7 +44,7 @@ class Microscope:
         return {name: control.value for name, control in self.controls.items()}
 
     def draw(self, **values: Any) -> Figure:
-        """The picture for these values of the controls."""
+        """The figure for these values of the controls."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to draw")
 
     def summary(self, figure: Figure) -> Summary:
@@ -58,7 +58,7 @@ class Microscope:
 
         Returns:
             For every value of every control: which was moved, to what, and the summary of
-            the picture that this gave while all other controls stood where they were.
+            the figure that this gave while all other controls stood where they were.
         """
         summaries = []
         for name, control in self.controls.items():

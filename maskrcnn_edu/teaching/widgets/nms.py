@@ -21,7 +21,7 @@ LOOK = {
     SUPPRESSED: (PALETTE[4], 1.3, "--"),
     BELOW: ("#666666", 1.0, ":"),
 }
-# of a box's label, as shares of the picture's sides
+# of a box's label, as shares of the image's sides
 LABEL_WIDTH, LABEL_HEIGHT = 0.13, 0.04
 
 
@@ -38,7 +38,7 @@ class NMSMicroscope(Microscope):
     """
 
     def __init__(self, image: np.ndarray, boxes: Tensor, scores: Tensor):
-        self.photo = image
+        self.pixels = image
         self.boxes = boxes
         self.scores = scores
         super().__init__(
@@ -62,11 +62,11 @@ class NMSMicroscope(Microscope):
         for row in entered:
             fates[row] = SUPPRESSED if row in removed_by else KEPT
 
-        figure, axes = canvas(self.photo)
+        figure, axes = canvas(self.pixels)
         _draw_boxes(axes, self.boxes.numpy(), scores, fates)
         _draw_arrows(axes, self.boxes.numpy(), removed_by)
         _add_legend(axes, fates)
-        axes.set(xlim=(0, self.photo.shape[1]), ylim=(self.photo.shape[0], 0))
+        axes.set(xlim=(0, self.pixels.shape[1]), ylim=(self.pixels.shape[0], 0))
         return figure
 
     def _suppress(self, entered: np.ndarray, iou_threshold: float) -> dict[int, int]:

@@ -194,6 +194,6 @@ def _draw_result(
 
 
 def _shown(figure: Figure, name: str) -> list[float]:
-    """The numbers of a result, row by row, as its picture holds them."""
-    (picture,) = marked_artists(figure, name)
-    return [round(float(v), 4) for v in np.asarray(picture.get_array()).ravel()]
+    """The numbers of a result, row by row, as the figure holds them."""
+    (cells,) = marked_artists(figure, name)
+    return [round(float(v), 4) for v in np.asarray(cells.get_array()).ravel()]

@@ -1,4 +1,4 @@
-"""Scrubbers: move through a row of pictures, with a kernel or without one."""
+"""Scrubbers: move through a row of images, with a kernel or without one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def html_scrubber(
         labels: what to call each frame.
         name: id of the scrubber, different for every scrubber of one page: a letter,
             then letters, digits, ``-`` and ``_``.
-        jpeg: store the frames as JPEG, which is smaller for photos, less sharp for
+        jpeg: store the frames as JPEG, which is smaller for photographs, less sharp for
             lines.
 
     Raises:
@@ -105,18 +105,18 @@ def _picture(frame: Frame, label: str, jpeg: bool) -> str:
 def _encoded(frame: Frame, jpeg: bool) -> bytes:
     """A frame as a PNG or JPEG file of at most `MAX_WIDTH` pixels' width."""
     png = png_bytes(frame) if isinstance(frame, Figure) else frame
-    with Image.open(io.BytesIO(png)) as picture:
-        fits = picture.width <= MAX_WIDTH
+    with Image.open(io.BytesIO(png)) as image:
+        fits = image.width <= MAX_WIDTH
         if fits and not jpeg:
             return png
         if not fits:
-            height = round(picture.height * MAX_WIDTH / picture.width)
-            picture = picture.convert("RGB").resize((MAX_WIDTH, height), Image.Resampling.LANCZOS)
+            height = round(image.height * MAX_WIDTH / image.width)
+            image = image.convert("RGB").resize((MAX_WIDTH, height), Image.Resampling.LANCZOS)
         file = io.BytesIO()
         if jpeg:
-            picture.convert("RGB").save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
+            image.convert("RGB").save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
         else:
-            picture.save(file, "PNG", optimize=True)
+            image.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
@@ -152,20 +152,20 @@ class Scrubber:
         """Show every frame and return to the present one.
 
         Returns:
-            For every frame its number, its label, the size of the picture shown in
+            For every frame its number, its label, the size of the image shown in
             pixels, and whether it differs from the frame before.
         """
-        start, found, last = self.slider.value, [], None
+        start, summaries, last = self.slider.value, [], None
         for index in range(len(self.frames)):
             self.slider.value = index
             shown = self.image.value
-            with Image.open(io.BytesIO(shown)) as picture:
-                size = picture.size
+            with Image.open(io.BytesIO(shown)) as image:
+                size = image.size
             summary = {"frame": index, "label": self.label.value, "size": size}
-            found.append({**summary, "changed": shown != last})
+            summaries.append({**summary, "changed": shown != last})
             last = shown
         self.slider.value = start
-        return found
+        return summaries
 
     def _show(self, _change: object = None) -> None:
         self.image.value = self.frames[self.slider.value]

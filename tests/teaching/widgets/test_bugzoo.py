@@ -24,9 +24,9 @@ def summary(scope, bug):
 
 
 def test_without_a_bug_nothing_moves(scope):
-    found = summary(scope, NO_BUG)
-    assert not any(found["losses"]) and not found["detections"]
-    assert found["drawn"] > 0
+    result = summary(scope, NO_BUG)
+    assert not any(result["losses"]) and not result["detections"]
+    assert result["drawn"] > 0
 
 
 def test_a_bug_of_one_loss_moves_that_loss(scope):
@@ -35,8 +35,8 @@ def test_a_bug_of_one_loss_moves_that_loss(scope):
 
 
 def test_a_bug_of_the_prediction_moves_detections_alone(scope):
-    found = summary(scope, "sigmoid_forgotten")
-    assert found["detections"] and not any(found["losses"])
+    result = summary(scope, "sigmoid_forgotten")
+    assert result["detections"] and not any(result["losses"])
 
 
 def test_every_bug_can_be_chosen(scope):

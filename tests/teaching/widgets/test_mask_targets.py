@@ -27,10 +27,10 @@ def summary(scope, **changed):
 
 @pytest.mark.parametrize("resolution", [7, 14, 28, 56])
 def test_a_rectangle_fills_its_box(scope, resolution):
-    found = summary(scope, shape="rectangle", resolution=resolution)
-    assert found["cells"] == found["other cells"] == resolution**2
-    assert found["ceiling"] == 1.0
-    assert found["grid lines"] == 2 * (resolution - 1)
+    result = summary(scope, shape="rectangle", resolution=resolution)
+    assert result["cells"] == result["other cells"] == resolution**2
+    assert result["ceiling"] == 1.0
+    assert result["grid lines"] == 2 * (resolution - 1)
 
 
 @pytest.mark.parametrize("shape", ["corner", "triangle"])

@@ -39,8 +39,8 @@ def test_a_lower_threshold_removes_more(scope):
 
 
 def test_low_scores_go_first_and_remove_nobody(scope):
-    found = summary(scope, 0.5, 0.3)
-    assert (found["kept"], found["suppressed"], found["score too low"]) == (2, 1, 1)
+    result = summary(scope, 0.5, 0.3)
+    assert (result["kept"], result["suppressed"], result["score too low"]) == (2, 1, 1)
     assert summary(scope, 0.5, 0.9) == {
         "kept": 0, "suppressed": 0, "score too low": 4, "who removed whom": [],
     }  # fmt: skip
@@ -57,9 +57,9 @@ def test_a_sweep_moves_everything_and_repeats(scope):
     first = scope.sweep()
     assert scope.image.value == before and scope.sweep() == first
     assert [sum(f["moved"] == name for f in first) for name in scope.controls] == [9, 10]
-    for found in first:
-        assert found["kept"] + found["suppressed"] + found["score too low"] == 4
-        assert len(found["who removed whom"]) == found["suppressed"]
+    for result in first:
+        assert result["kept"] + result["suppressed"] + result["score too low"] == 4
+        assert len(result["who removed whom"]) == result["suppressed"]
     kept = [f["kept"] for f in first if f["moved"] == "iou_threshold"]
     expected = [len(nms(scope.boxes, scope.scores, round(0.1 * i, 1))) for i in range(1, 10)]
     assert kept == expected

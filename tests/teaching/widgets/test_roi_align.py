@@ -43,9 +43,9 @@ def test_the_mean_of_the_dots_is_what_the_operator_returns(aligned, ratio, size)
         points = sampling_points(box, 2, ratio, aligned)
         rows, columns = (len(np.unique(points[:, i])) for i in (1, 0))
         grid = read(FEATURE, points).reshape(2, rows // 2, 2, columns // 2)
-        found = scope.summary(scope.draw(x, y, aligned, ratio))
-        assert found["RoIAlign"] == pytest.approx(grid.mean(axis=(1, 3)).ravel(), abs=1e-3)
-        assert found["points"] == len(points)
+        result = scope.summary(scope.draw(x, y, aligned, ratio))
+        assert result["RoIAlign"] == pytest.approx(grid.mean(axis=(1, 3)).ravel(), abs=1e-3)
+        assert result["points"] == len(points)
 
 
 def test_the_maximum_of_the_region_is_roi_pool():
@@ -54,9 +54,9 @@ def test_the_maximum_of_the_region_is_roi_pool():
         for y in (0.5, 1.25, 2.5):
             box = np.float32([x, y, x + 4, y + 4])
             x1, y1, x2, y2 = pooled_region(box, FEATURE.shape).astype(int)
-            found = scope.summary(scope.draw(x, y, True, 2))
-            assert found["RoIPool"] == [FEATURE[y1:y2, x1:x2].max()]
-            assert found["RoIPool region"] == [x1, y1, x2, y2]
+            result = scope.summary(scope.draw(x, y, True, 2))
+            assert result["RoIPool"] == [FEATURE[y1:y2, x1:x2].max()]
+            assert result["RoIPool region"] == [x1, y1, x2, y2]
 
 
 def test_a_quarter_pixel_moves_roi_align_only(scope):

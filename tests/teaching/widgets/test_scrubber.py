@@ -13,7 +13,7 @@ from maskrcnn_edu.teaching.widgets.microscope import png_bytes
 from maskrcnn_edu.teaching.widgets.scrubber import Scrubber, html_scrubber
 
 
-def picture(shade, size=(40, 30)):
+def png_file(shade, size=(40, 30)):
     file = io.BytesIO()
     Image.new("RGB", size, (shade, 0, 0)).save(file, "PNG")
     return file.getvalue()
@@ -30,7 +30,7 @@ def embedded(page):
 
 
 def test_all_frames_are_in_the_page_in_order():
-    frames = [picture(10), picture(200), figure(3)]
+    frames = [png_file(10), png_file(200), figure(3)]
     page = html_scrubber(frames, ["a", "b", "c"])
     assert embedded(page) == [frames[0], frames[1], png_bytes(frames[2])]
     assert re.findall(r'alt="(\w)"', page.data) == ["a", "b", "c"]
@@ -38,7 +38,7 @@ def test_all_frames_are_in_the_page_in_order():
 
 
 def test_the_page_needs_nothing_from_outside():
-    text = html_scrubber([picture(1), picture(2)], ["a", "b"]).data
+    text = html_scrubber([png_file(1), png_file(2)], ["a", "b"]).data
     assert (
         "<script" not in text
         and "http" not in text
@@ -49,7 +49,7 @@ def test_the_page_needs_nothing_from_outside():
 
 
 def test_every_frame_has_its_button_its_rule_and_its_number():
-    text = html_scrubber([picture(i) for i in range(3)], ["a", "b", "c"], name="run-1").data
+    text = html_scrubber([png_file(i) for i in range(3)], ["a", "b", "c"], name="run-1").data
     for i in range(3):
         assert text.count(f'id="run-1-{i}"') == text.count(f'for="run-1-{i}"') == 1
         assert f"#run-1-{i}:checked~.frames img:nth-child({i + 1})" in text
@@ -58,15 +58,15 @@ def test_every_frame_has_its_button_its_rule_and_its_number():
 
 
 def test_the_slider_is_hidden_until_a_script_shows_it():
-    text = html_scrubber([picture(1)], ["a"]).data
+    text = html_scrubber([png_file(1)], ["a"]).data
     (control,) = re.findall(r'<input class="slider"[^>]*>', text)
     assert control.endswith(" hidden>") and "oninput=" in control
     assert ".slider').hidden=false" in text
 
 
 def test_one_frame_is_enough():
-    assert len(embedded(html_scrubber([picture(1)], ["only"]))) == 1
-    scrubber = Scrubber([picture(1)], ["only"])
+    assert len(embedded(html_scrubber([png_file(1)], ["only"]))) == 1
+    scrubber = Scrubber([png_file(1)], ["only"])
     assert [f["label"] for f in scrubber.sweep()] == ["only"]
 
 
@@ -77,7 +77,7 @@ def test_the_same_frames_make_the_same_page():
 
 
 def test_wide_frames_are_shrunk_and_labels_escaped():
-    page = html_scrubber([picture(1, (1600, 400))], ['<b> & "c"'])
+    page = html_scrubber([png_file(1, (1600, 400))], ['<b> & "c"'])
     with Image.open(io.BytesIO(embedded(page)[0])) as shown:
         assert shown.size == (800, 200)
     assert "<b>" not in page.data and "&lt;b&gt; &amp; &quot;c&quot;" in page.data
@@ -96,24 +96,24 @@ def test_frames_and_labels_must_agree(build):
     with pytest.raises(ValueError, match="at least one"):
         build([], [])
     with pytest.raises(ValueError, match="1 frames, but 2 labels"):
-        build([picture(1)], ["a", "b"])
+        build([png_file(1)], ["a", "b"])
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", 'a"', "a#b"])
 def test_the_name_must_be_an_id(name):
     with pytest.raises(ValueError, match="name must be"):
-        html_scrubber([picture(1)], ["a"], name=name)
+        html_scrubber([png_file(1)], ["a"], name=name)
 
 
 def test_the_slider_of_a_live_notebook_moves_picture_and_label():
-    scrubber = Scrubber([picture(1), picture(2)], ["a", "b"])
-    assert (scrubber.image.value, scrubber.label.value) == (picture(1), "a")
+    scrubber = Scrubber([png_file(1), png_file(2)], ["a", "b"])
+    assert (scrubber.image.value, scrubber.label.value) == (png_file(1), "a")
     scrubber.slider.value = 1
-    assert (scrubber.image.value, scrubber.label.value) == (picture(2), "b")
+    assert (scrubber.image.value, scrubber.label.value) == (png_file(2), "b")
 
 
 def test_a_sweep_shows_every_frame_and_returns():
-    scrubber = Scrubber([picture(1), picture(1), picture(2)], ["a", "b", "c"])
+    scrubber = Scrubber([png_file(1), png_file(1), png_file(2)], ["a", "b", "c"])
     scrubber.slider.value = 1
     assert scrubber.sweep() == [
         {"frame": 0, "label": "a", "size": (40, 30), "changed": True},
