@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from maskrcnn_edu.cli.options import add_weights, own_config
 from maskrcnn_edu.data.image_file import count_frames
-from maskrcnn_edu.inference.predict import find_photos, predict_photos
+from maskrcnn_edu.inference.predict import find_images, predict_images
 from maskrcnn_edu.structures import Detections
 from maskrcnn_edu.weights.folder import load_model, read_classes
 
@@ -32,14 +32,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """``predict``: 0 if all photos could be read, 1 if some could not, 2 if none could."""
-    photos = find_photos(options.photos)
+    photos = find_images(options.photos)
     classes = read_classes(options.classes) if options.classes else None
     model, config, classes = load_model(options.weights, own_config(options), classes)
     with PhotoBar(len(photos)) as bar:
         try:
-            results = predict_photos(
+            results = predict_images(
                 model, config, classes, photos, options.out, options.min_score,
-                on_photo=bar.done, on_problem=bar.failed,
+                on_image=bar.done, on_problem=bar.failed,
             )  # fmt: skip
         except KeyboardInterrupt:
             bar.say(

@@ -12,7 +12,7 @@ from maskrcnn_edu.structures import Detections
 
 def coco_results(
     image_id: int,
-    found: Detections,
+    detections: Detections,
     category_ids: Sequence[int],
     rles: Sequence[dict] | None = None,
 ) -> list[dict]:
@@ -20,14 +20,14 @@ def coco_results(
 
     Args:
         image_id: of all of them.
-        found: with masks, or without if ``rles`` are given.
+        detections: with masks, or without if ``rles`` are given.
         category_ids: of the labels.
         rles: the masks, run-length encoded.
     """
-    rles = [encode(mask.numpy()) for mask in found.masks] if rles is None else rles
-    boxes = found.boxes.numpy().astype(np.float64)
+    rles = [encode(mask.numpy()) for mask in detections.masks] if rles is None else rles
+    boxes = detections.boxes.numpy().astype(np.float64)
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    columns = zip(found.labels.tolist(), found.scores.tolist(), sides.tolist(), rles)
+    columns = zip(detections.labels.tolist(), detections.scores.tolist(), sides.tolist(), rles)
     return [
         {
             "image_id": image_id,
@@ -40,7 +40,7 @@ def coco_results(
     ]
 
 
-def only(results: list[dict], kind: str) -> list[dict]:
+def split_results(results: list[dict], kind: str) -> list[dict]:
     """Results with boxes (``bbox``) or masks (``segm``) alone.
 
     From results that have both, pycocotools takes the box's area for the mask's too, and

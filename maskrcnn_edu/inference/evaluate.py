@@ -16,8 +16,8 @@ from pycocotools.cocoeval import COCOeval
 from maskrcnn_edu.data.coco import CocoDataset, Sample
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.rle import encode_crop
-from maskrcnn_edu.inference.coco_results import coco_results, only
-from maskrcnn_edu.inference.onednn import compiled
+from maskrcnn_edu.inference.coco_results import coco_results, split_results
+from maskrcnn_edu.inference.onednn import use_onednn
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.processes import all_gather_object, rank, world_size
@@ -36,7 +36,7 @@ class Evaluation:
         segm: the same of the masks.
         tables: pycocotools' printed tables.
         results: the detections in COCO's results format.
-        left_out: ids of images whose photo cannot be read; they do not count.
+        left_out: ids of images whose file cannot be read; they do not count.
     """
 
     bbox: dict[str, float]
@@ -60,7 +60,7 @@ def evaluate(
         model: put into prediction mode for the time of the call.
         dataset: images with annotations.
         reader: the configuration's ``EvalReader``.
-        limit: only the batches with the first so many images, for a quick look. Photos that
+        limit: only the batches with the first so many images, for a quick look. Images that
             cannot be read are left out, with a warning for each.
         on_batch: called with the number of images done (for a progress bar).
         shared: all processes of the group make this call, and each predicts every
@@ -68,29 +68,37 @@ def evaluate(
             detections are the same to the last bit.
 
     Returns:
-        The verdict; with ``shared`` in process 0 only, None in the others.
+        The statistics; with ``shared`` in process 0 only, None in the others.
     """
     number, count = (rank(), world_size()) if shared else (0, 1)
     reader = replace(reader, shuffle=False, drop_last=False)  # every image, in order
-    rows = range(len(dataset))[:limit]
-    starts = range(0, len(rows), reader.batch_size)
-    batches = [range(len(dataset))[i : i + reader.batch_size] for i in starts]
-    own = batches[number::count]
-    was_training = model.training
-    model.eval()
-    with compiled(model, sum(map(len, own))):
-        found = list(_predict(model, dataset, reader, own, on_batch))
-    if was_training:
-        model.train()
-    shares = all_gather_object(found) if shared else [found]
+    rows = range(len(dataset))
+    starts = range(0, len(rows[:limit]), reader.batch_size)
+    batches = [rows[start : start + reader.batch_size] for start in starts]
+    with _predicting(model, sum(map(len, batches[number::count]))):
+        own = list(_predict(model, dataset, reader, batches[number::count], on_batch))
+    shares = all_gather_object(own) if shared else [own]
     if number > 0:
         return None
     in_order = [b for turn in itertools.zip_longest(*shares) for b in turn if b is not None]
     results = [result for batch in in_order for result in batch["results"]]
     image_ids = [i for batch in in_order for i in batch["image_ids"]]
-    asked = [dataset.image_ids[row] for batch in batches for row in batch]
-    left_out = sorted(set(asked) - set(image_ids))
-    return replace(score(results, dataset.to_coco(), image_ids), left_out=left_out)
+    asked = {dataset.image_ids[row] for batch in batches for row in batch}
+    evaluation = coco_evaluate(results, dataset.to_coco(), image_ids)
+    return replace(evaluation, left_out=sorted(asked - set(image_ids)))
+
+
+@contextlib.contextmanager
+def _predicting(model: MaskRCNN, images: int) -> Iterator[None]:
+    """Within the block the model is in prediction mode, and fast for so many images."""
+    was_training = model.training
+    model.eval()
+    try:
+        with use_onednn(model, images):
+            yield
+    finally:
+        if was_training:
+            model.train()
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,10 @@ def _batch_results(
     return {"image_ids": image_ids, "results": results}
 
 
-def score(results: list[dict], truth: str | Path | dict, image_ids: Sequence[int]) -> Evaluation:
-    """pycocotools' verdict on results, over the given images (those without results too).
+def coco_evaluate(
+    results: list[dict], truth: str | Path | dict, image_ids: Sequence[int]
+) -> Evaluation:
+    """pycocotools' statistics of results, over the given images (those without results too).
 
     Args:
         results: in COCO's results format.
@@ -150,46 +160,43 @@ def score(results: list[dict], truth: str | Path | dict, image_ids: Sequence[int
         image_ids: the images that count.
     """
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = _as_truth(truth)
-    printed = io.StringIO()
-    statistics = {}
+        annotations = _to_coco(truth)
+    printed, statistics = io.StringIO(), {}
     for kind in ("bbox", "segm"):
         with contextlib.redirect_stdout(io.StringIO()):
-            judge = COCOeval(truth, _as_coco(truth, only(results, kind)), kind)
-            judge.params.imgIds = sorted(image_ids)
-            judge.evaluate()
-            judge.accumulate()
+            detections = _results_to_coco(annotations, split_results(results, kind))
+            coco_eval = COCOeval(annotations, detections, kind)
+            coco_eval.params.imgIds = sorted(image_ids)
+            coco_eval.evaluate()
+            coco_eval.accumulate()
         with contextlib.redirect_stdout(printed):
             print(f"{kind}:")
-            judge.summarize()
-        statistics[kind] = dict(zip(STATISTICS, map(float, judge.stats)))
-    return Evaluation(statistics["bbox"], statistics["segm"], printed.getvalue(), results)
+            coco_eval.summarize()
+        statistics[kind] = dict(zip(STATISTICS, map(float, coco_eval.stats)))
+    return Evaluation(**statistics, tables=printed.getvalue(), results=results)
 
 
-def _as_truth(source: str | Path | dict) -> COCO:
+def _to_coco(source: str | Path | dict) -> COCO:
     if not isinstance(source, dict):
         return COCO(str(source))
-    truth = COCO()
-    truth.dataset = source
-    truth.createIndex()
-    return truth
+    coco = COCO()
+    coco.dataset = source
+    coco.createIndex()
+    return coco
 
 
-def _as_coco(truth: COCO, results: list[dict]) -> COCO:
+def _results_to_coco(truth: COCO, results: list[dict]) -> COCO:
     """Results as pycocotools wants them; it cannot read an empty list by itself."""
     if results:
         return truth.loadRes([dict(r) for r in results])
-    nothing = COCO()
-    nothing.dataset = {**truth.dataset, "annotations": []}
-    nothing.createIndex()
-    return nothing
+    return _to_coco({**truth.dataset, "annotations": []})
 
 
 def write_results(evaluation: Evaluation, folder: str | Path) -> None:
     """Write ``bbox.json``, ``segm.json`` (COCO's results format), ``ap.json``, ``ap.txt``."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    boxes, masks = only(evaluation.results, "bbox"), only(evaluation.results, "segm")
+    boxes, masks = (split_results(evaluation.results, kind) for kind in ("bbox", "segm"))
     ap = {"bbox": evaluation.bbox, "segm": evaluation.segm}
     for name, content in (("bbox", boxes), ("segm", masks), ("ap", ap)):
         indent = 1 if name == "ap" else None

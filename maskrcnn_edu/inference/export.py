@@ -1,7 +1,7 @@
 """A trained model as a program that runs without this package: Paddle Inference and ONNX.
 
 A recorded program has no Python in it: no lists whose length depends on the data, no
-loops over what was found. Most of the model is recorded as it is. Four stages are
+loops over the detections. Most of the model is recorded as it is. Four stages are
 written a second time here, in operators that the converter to ONNX has:
 
 * non-maximum suppression, which the converter knows only as ``multiclass_nms3`` (not as
@@ -27,12 +27,12 @@ from paddle import Tensor, _C_ops, nn
 from paddle.static import InputSpec
 from paddle.vision.ops import roi_align
 
-from maskrcnn_edu.model.bbox.postprocess import MultiClassNMS, boxes_in_image
+from maskrcnn_edu.model.bbox.postprocess import MultiClassNMS, boxes_to_image_frame
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, nonempty_bbox
 from maskrcnn_edu.model.mask.postprocess import pixel_coords
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.ops.bilinear import bilinear_weights
-from maskrcnn_edu.model.ops.empty import pick
+from maskrcnn_edu.model.ops.empty import gather_pairs
 from maskrcnn_edu.model.roi_align import LEVEL_NAME_OFFSET, RoIAlign
 from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.model.rpn.proposals import SMALLEST_SIDE, ProposalGenerator
@@ -63,7 +63,7 @@ class InferenceProgram(nn.Layer):
         """See the module's docstring."""
         im_shape, scale_factor = im_shape[0], scale_factor[0]
         boxes, labels, scores, probs = _detect(self.model, image, im_shape)
-        boxes = boxes_in_image(boxes, im_shape, scale_factor)
+        boxes = boxes_to_image_frame(boxes, im_shape, scale_factor)
         size = paddle.floor(im_shape / scale_factor + 0.5).cast("int64")
         pasted = paste_whole(probs, boxes, size[0], size[1])
         masks = (pasted >= self.model.mask_post_process.binary_thresh).cast("uint8")
@@ -264,12 +264,12 @@ def _detections(
     probs = F.softmax(bbox.scores)[:, :classes]  # [R, C]
     is_real = nonempty_bbox(rois).cast("float32")
     decoded = delta2bbox(bbox.deltas, rois, post.decode.prior_box_var)  # [R, C or 1, 4]
-    found = paddle.nonzero(probs * is_real.unsqueeze(1) > nms.score_threshold)  # [k, 2]
-    found = _and_none(found, 0)
-    rows, labels = found[:, 0], found[:, 1]
+    candidates = paddle.nonzero(probs * is_real.unsqueeze(1) > nms.score_threshold)  # [k, 2]
+    candidates = _and_none(candidates, 0)
+    rows, labels = candidates[:, 0], candidates[:, 1]
     column = labels if bbox.deltas.shape[1] > 1 else paddle.zeros_like(labels)
-    boxes = clip_bbox(pick(decoded, rows, column), im_shape)
-    scores = pick(probs, rows, labels)
+    boxes = clip_bbox(gather_pairs(decoded, rows, column), im_shape)
+    scores = gather_pairs(probs, rows, labels)
     is_none = paddle.arange(paddle.shape(rows)[0]) == paddle.shape(rows)[0] - 1
     boxes = paddle.where(is_none.unsqueeze(1), paddle.zeros([1, 1]), boxes)
     scores = paddle.where(is_none, paddle.full([1], NO_SCORE), scores)

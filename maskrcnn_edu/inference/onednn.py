@@ -24,20 +24,20 @@ from maskrcnn_edu.model.backbone import ResNet
 from maskrcnn_edu.model.bbox.head import TwoFCHead
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.neck import FPN
-from maskrcnn_edu.model.ops.empty import has_rows
+from maskrcnn_edu.model.ops.empty import is_empty
 from maskrcnn_edu.model.rpn.head import RPNFeat
 from maskrcnn_edu.system.cpu import num_threads
 
 Maps = Tensor | list[Tensor]
 
 
-WORTH_COMPILING = 40_000_000
-"""Weights times pictures from which compiling (1 to 4 seconds) is repaid: one picture for
-ResNet-50, some thirty for the course's model."""
+MIN_WEIGHTS_TIMES_IMAGES = 40_000_000
+"""From here on compiling (1 to 4 seconds) is repaid: one image for ResNet-50, some thirty for
+the course's model."""
 
 
 @contextmanager
-def compiled(model: MaskRCNN, pictures: int) -> Iterator[None]:
+def use_onednn(model: MaskRCNN, num_images: int) -> Iterator[None]:
     """Within the block the model's networks run compiled, where that is possible and pays.
 
     It is possible with Paddle 3 on a CPU. Every network is compiled when it is first used;
@@ -46,13 +46,13 @@ def compiled(model: MaskRCNN, pictures: int) -> Iterator[None]:
 
     Args:
         model: in prediction mode (``model.eval()``).
-        pictures: how many will be predicted.
+        num_images: how many will be predicted.
     """
     weights = sum(parameter.size for parameter in model.parameters())
-    pays = weights * pictures >= WORTH_COMPILING
-    networks = _networks(model) if pays and can_compile() else []
+    pays = weights * num_images >= MIN_WEIGHTS_TIMES_IMAGES
+    networks = _networks(model) if pays and onednn_available() else []
     for network in networks:
-        network.forward = _Compiled(network)
+        network.forward = _OneDNNForward(network)
     try:
         yield
     finally:
@@ -60,7 +60,7 @@ def compiled(model: MaskRCNN, pictures: int) -> Iterator[None]:
             del network.forward  # the class's own is seen again
 
 
-def can_compile() -> bool:
+def onednn_available() -> bool:
     """Whether Paddle computes on a CPU here, and has the engine's oneDNN."""
     return (
         paddle.get_device() == "cpu"
@@ -84,23 +84,23 @@ def _networks(model: MaskRCNN) -> list[nn.Layer]:
     return [part for part in parts if part is not None and not isinstance(part, TwoFCHead)]
 
 
-class _Compiled:
+class _OneDNNForward:
     """Takes the place of a network's ``forward``."""
 
     def __init__(self, network: nn.Layer):
-        self.plain = _Plain(network)
+        self.plain = _ClassForward(network)
         self.engine: Callable[[list[Tensor]], list[Tensor]] | None = None
         self.of_images = isinstance(network, (ResNet, FPN, RPNFeat))  # and answers with a list
 
     def __call__(self, inputs: Maps) -> Maps:
         flat = inputs if isinstance(inputs, list) else [inputs]
         learning = self.plain.network.training or paddle.is_grad_enabled()
-        if learning or not has_rows(flat[0]):  # the engine wants at least one
+        if learning or is_empty(flat[0]):  # the engine wants at least one
             return self.plain(inputs)
         if self.engine is None:
             self.engine = self._compile(inputs)
-        found = self.engine(flat)
-        return found if self.of_images else found[0]
+        outputs = self.engine(flat)
+        return outputs if self.of_images else outputs[0]
 
     def _compile(self, inputs: Maps) -> Callable[[list[Tensor]], list[Tensor]]:
         if isinstance(inputs, list):
@@ -125,7 +125,7 @@ class _Compiled:
         return InputSpec([None, x.shape[1], *size], x.dtype)
 
 
-class _Plain(nn.Layer):
+class _ClassForward(nn.Layer):
     """A network as its class has it, whatever stands in its place at the moment."""
 
     def __init__(self, network: nn.Layer):

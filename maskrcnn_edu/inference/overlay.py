@@ -1,4 +1,4 @@
-"""A photo with what was found in it, drawn at a size that fits a screen."""
+"""An image with its detections, drawn at a size that fits a screen."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from maskrcnn_edu.structures import BitMask, Detections
 from maskrcnn_edu.viz.detections import draw_detections
 
 LONGEST_SIDE = 2000
-"""Pixels; a larger photo is shrunk for drawing."""
+"""Pixels; a larger image is shrunk for drawing."""
 
 
 class Overlay:
-    """Collects a photo's detections one by one, and draws them.
+    """Collects an image's detections one by one, and draws them.
 
-    A mask is forgotten as soon as it is shrunk, so a hundred objects in a huge photo need
+    A mask is forgotten as soon as it is shrunk, so a hundred objects in a huge image need
     no more memory than in a small one.
 
     Args:
@@ -40,14 +40,14 @@ class Overlay:
         self.scale = np.array([x, y, x, y], np.float32)
         self.shown: list[Detections] = []
 
-    def add(self, found: Detections, row: int, mask: BitMask) -> None:
+    def add(self, detections: Detections, row: int, mask: BitMask) -> None:
         """Remember one detection of a record (image frame), and its pixels."""
         rows = slice(row, row + 1)
-        score = found.scores.numpy()[rows]
+        score = detections.scores.numpy()[rows]
         if score[0] < self.min_score:
             return
-        boxes = found.boxes.numpy()[rows] * self.scale
-        labels, roi_index = found.labels.numpy()[rows], found.roi_index.numpy()[rows]
+        boxes = detections.boxes.numpy()[rows] * self.scale
+        labels, roi_index = detections.labels.numpy()[rows], detections.roi_index.numpy()[rows]
         self.shown.append(Detections(boxes, labels, score, roi_index, self._small(mask)[None]))
 
     def _small(self, mask: BitMask) -> np.ndarray:
@@ -63,8 +63,8 @@ class Overlay:
 
     def draw(self, class_names: Sequence[str]) -> Figure:
         """The figure of `draw_detections`."""
-        found = _join(self.shown) if self.shown else _join([NOTHING])
-        return draw_detections(self.image, found, class_names, self.min_score)
+        detections = _cat(self.shown or [NOTHING])
+        return draw_detections(self.image, detections, class_names, self.min_score)
 
 
 NOTHING = Detections(
@@ -76,14 +76,14 @@ NOTHING = Detections(
 )
 
 
-def _join(found: Sequence[Detections]) -> Detections:
+def _cat(parts: Sequence[Detections]) -> Detections:
     """Many records as one, of tensors."""
-    fields = ([getattr(each, f.name) for each in found] for f in dataclasses.fields(Detections))
+    fields = ([getattr(each, f.name) for each in parts] for f in dataclasses.fields(Detections))
     return Detections(*(paddle.to_tensor(np.concatenate(values)) for values in fields))
 
 
 def shrink(image: np.ndarray, longest: int = LONGEST_SIDE) -> np.ndarray:
-    """A photo [h, w, 3] uint8 with neither side above ``longest`` pixels."""
+    """An image [h, w, 3] uint8 with neither side above ``longest`` pixels."""
     height, width = image.shape[:2]
     scale = longest / max(height, width)
     if scale >= 1:

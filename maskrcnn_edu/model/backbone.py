@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from maskrcnn_edu.model.ops.empty import on_rows
+from maskrcnn_edu.model.ops.empty import apply_nonempty
 
 # blocks in stages res2, res3, res4, res5
 STAGE_BLOCKS = {
@@ -248,4 +248,4 @@ class Res5Head(nn.Layer):
 
     def forward(self, roi_feat: Tensor) -> Tensor:
         """[R, in_channel, r, r] -> [R, out_channel, r / 2, r / 2]."""
-        return on_rows(self.res5, roi_feat)
+        return apply_nonempty(self.res5, roi_feat)

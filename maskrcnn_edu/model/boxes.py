@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from maskrcnn_edu.model.ops.empty import has_rows
+from maskrcnn_edu.model.ops.empty import is_empty
 
 # exp(dw) may enlarge a box at most 1000 / 16 times: a wild early prediction must not overflow
 MAX_LOG_SCALE = math.log(1000.0 / 16)
@@ -39,7 +39,7 @@ def bbox_overlaps(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
     Source: document, "bbox_assigner" (matching RoIs and ground truth).
     """
-    if not (has_rows(boxes1) and has_rows(boxes2)):
+    if is_empty(boxes1) or is_empty(boxes2):
         return paddle.zeros([boxes1.shape[0], boxes2.shape[0]])
     pairs = [boxes1.shape[0], boxes2.shape[0]]
     # expanded first, number by number: what has one shape and lies in one piece is combined
@@ -80,7 +80,7 @@ def bbox2delta(
 
     Source: R-CNN paper, appendix C; document, "get_loss".
     """
-    if not has_rows(src_boxes):
+    if is_empty(src_boxes):
         return src_boxes
     src_x, src_y, src_w, src_h = _centers_and_sizes(src_boxes)
     tgt_x, tgt_y, tgt_w, tgt_h = _centers_and_sizes(tgt_boxes)
@@ -104,13 +104,13 @@ def delta2bbox(
         deltas: [R, 4 * C], or [R, C, 4]: C different moves for every box.
         boxes: [R, 4].
         weights: the ones that `bbox2delta` was called with.
-        exp: how to compute the factors of the sides (`exact_exp` to the last bit).
+        exp: how to compute the factors of the sides (`exp_float64` to the last bit).
 
     Returns:
         [R, C, 4] boxes in the frame of ``boxes``, not clipped.
     """
     deltas = deltas if deltas.ndim == 3 else _per_class(deltas)
-    if not has_rows(deltas):
+    if is_empty(deltas):
         return deltas
     x, y, w, h = (v.unsqueeze(1) for v in _centers_and_sizes(boxes))  # [R, 1] each
     wx, wy, ww, wh = weights
@@ -123,7 +123,7 @@ def delta2bbox(
     return paddle.stack(sides, axis=-1)
 
 
-def exact_exp(x: Tensor) -> Tensor:
+def exp_float64(x: Tensor) -> Tensor:
     """exp of float32 rounded correctly, which `paddle.exp` of float32 sometimes is not."""
     return paddle.exp(x.cast("float64")).cast("float32")
 
@@ -135,7 +135,7 @@ def _per_class(deltas: Tensor) -> Tensor:
 
 def clip_bbox(boxes: Tensor, im_shape: Tensor) -> Tensor:
     """Cut boxes [..., 4] off at the image's border; ``im_shape`` is [2] (height, width)."""
-    if not has_rows(boxes):
+    if is_empty(boxes):
         return boxes
     limit = im_shape.flip(0).tile([2])  # width, height, width, height
     return paddle.maximum(paddle.minimum(boxes, limit), paddle.zeros_like(limit))
@@ -164,20 +164,20 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, eta: float = 1.0) -
     Returns:
         Indices of the boxes that stay, int64, best first.
     """
-    order = _best_first(scores)
-    return order[nms_ranked(boxes[order], iou_threshold, eta)]
+    order = _argsort_descending(scores)
+    return order[nms_sorted(boxes[order], iou_threshold, eta)]
 
 
-def _best_first(scores: Tensor) -> Tensor:
+def _argsort_descending(scores: Tensor) -> Tensor:
     """Rows by falling score; of equal scores, the first one first."""
     if SORTS_STABLY:
         return paddle.argsort(scores, descending=True, stable=True)
     return paddle.to_tensor(np.argsort(-scores.numpy(), kind="stable"))
 
 
-def nms_ranked(boxes: Tensor, iou_threshold: float, eta: float = 1.0) -> Tensor:
+def nms_sorted(boxes: Tensor, iou_threshold: float, eta: float = 1.0) -> Tensor:
     """`nms` of boxes that are sorted already, best first."""
-    if not has_rows(boxes):
+    if is_empty(boxes):
         return paddle.zeros([0], dtype="int64")
     if eta < 1.0:
         return _adaptive_nms(boxes, iou_threshold, eta)

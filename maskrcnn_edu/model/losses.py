@@ -10,7 +10,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox_area
-from maskrcnn_edu.model.ops.empty import has_rows
+from maskrcnn_edu.model.ops.empty import is_empty
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class GIoULoss:
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Row by row for boxes [R, 4] in any one frame; returns [R]."""
-        if not has_rows(pred):
+        if is_empty(pred):
             return pred[:, 0]
         smallest, largest = paddle.minimum(pred, target), paddle.maximum(pred, target)
         overlap = (smallest[:, 2:] - largest[:, :2]).clip(min=0).prod(axis=1)

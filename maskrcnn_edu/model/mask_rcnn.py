@@ -12,12 +12,12 @@ from paddle.profiler import RecordEvent
 
 from maskrcnn_edu.model.backbone import ResNet
 from maskrcnn_edu.model.bbox.head import BBoxHead
-from maskrcnn_edu.model.bbox.postprocess import BBoxPostProcess, boxes_in_image, image_size
+from maskrcnn_edu.model.bbox.postprocess import BBoxPostProcess, boxes_to_image_frame, image_size
 from maskrcnn_edu.model.mask.head import MaskHead
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.model.neck import FPN
-from maskrcnn_edu.model.ops.empty import join
-from maskrcnn_edu.model.roi_align import few_at_once
+from maskrcnn_edu.model.ops.empty import cat
+from maskrcnn_edu.model.roi_align import iter_roi_chunks
 from maskrcnn_edu.model.rpn.head import RPNHead
 from maskrcnn_edu.structures import (
     Batch,
@@ -139,7 +139,7 @@ class MaskRCNN(nn.Layer):
         for s, t in zip(samples, targets):  # the RoIs of all images lie in one tensor
             rows.append(t.index + start)
             start += len(s)
-        return roi_feat[join(rows)]
+        return roi_feat[cat(rows)]
 
     @paddle.no_grad()
     def detect(self, batch: Batch) -> PredictionStages:
@@ -194,13 +194,13 @@ class MaskRCNN(nn.Layer):
         for p, d in zip(proposals, detections):  # the proposals of all images lie in one tensor
             rows.append((d.roi_index + start) * classes + d.labels)
             start += len(p)
-        return {"scores": F.softmax(bbox.scores), "nms_keep_idx": join(rows)}
+        return {"scores": F.softmax(bbox.scores), "nms_keep_idx": cat(rows)}
 
     def _box_head_in_chunks(self, features: list[Tensor], proposals: list[Proposals]) -> BBoxOutput:
         """What the box head says about all proposals; a few at a time, to save memory."""
         boxes, outputs = [p.boxes for p in proposals], []
         side = self.bbox_head.roi_extractor.resolution
-        for feats, image, rows in few_at_once(features, boxes, side):
+        for feats, image, rows in iter_roi_chunks(features, boxes, side):
             roi_feat = self.bbox_head.roi_feature(feats, [boxes[image][rows]])
             outputs.append(self.bbox_head(roi_feat))
         return _cat(outputs)
@@ -213,15 +213,15 @@ class MaskRCNN(nn.Layer):
         extractor = (self.bbox_head if shared else self.mask_head).roi_extractor
         roi_feature = self.bbox_head.roi_feature if shared else extractor
         boxes, probs = [d.boxes for d in detections], []
-        for feats, image, rows in few_at_once(features, boxes, extractor.resolution):
+        for feats, image, rows in iter_roi_chunks(features, boxes, extractor.resolution):
             logits = self.mask_head(roi_feature(feats, [boxes[image][rows]]))
             probs.append(self.mask_head.get_prediction(logits, detections[image].labels[rows]))
-        return _split(join(probs), [len(d) for d in detections])
+        return _split(cat(probs), [len(d) for d in detections])
 
 
 def _to_image_frame(detections: Detections, im_shape: Tensor, scale_factor: Tensor) -> Detections:
     """Detections of the input frame in the image frame (without masks)."""
-    boxes = boxes_in_image(detections.boxes, im_shape, scale_factor)
+    boxes = boxes_to_image_frame(detections.boxes, im_shape, scale_factor)
     return replace(detections, boxes=boxes)
 
 
@@ -229,9 +229,9 @@ def _cat(outputs: Sequence[BBoxOutput]) -> BBoxOutput:
     """The rows of one after the other."""
     cot = [out.cot_scores for out in outputs]
     return BBoxOutput(
-        scores=join([out.scores for out in outputs]),
-        deltas=join([out.deltas for out in outputs]),
-        cot_scores=None if cot[0] is None else join(cot),
+        scores=cat([out.scores for out in outputs]),
+        deltas=cat([out.deltas for out in outputs]),
+        cot_scores=None if cot[0] is None else cat(cot),
     )
 
 

@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox_overlaps
-from maskrcnn_edu.model.ops.empty import has_rows
+from maskrcnn_edu.model.ops.empty import is_empty
 from maskrcnn_edu.structures import GroundTruth
 
 IGNORE, BACKGROUND, FOREGROUND = -1, 0, 1
@@ -47,7 +47,7 @@ def label_box(
 
     Source: Faster R-CNN paper, section 3.1.2; document, "bbox_assigner", step 1.
     """
-    if len(gt) == 0 or not has_rows(boxes):
+    if len(gt) == 0 or is_empty(boxes):
         nothing = paddle.zeros([boxes.shape[0]], dtype="int64")
         return nothing, nothing.cast("int32")
     best, matches, is_closest = _best_overlaps(boxes, gt, ignore_thresh, assign_on_cpu)
@@ -64,7 +64,7 @@ def label_box(
     return matches, labels
 
 
-OVERLAPS_AT_ONCE = 2**19
+IOU_CHUNK_ELEMENTS = 2**19
 """2 MB: larger intermediates do not stay in the processor's cache, which costs five times
 the time; and 500 objects with 250,000 anchors would need gigabytes."""
 
@@ -79,19 +79,19 @@ def _best_overlaps(
         matches: [R] int64, that object; the first one of equals.
         is_closest: [R] bool, no other box overlaps some object more.
     """
-    near_crowd = _near_crowd(boxes, gt, ignore_thresh, on_cpu) if ignore_thresh > 0 else None
-    found = None
-    for objects in _few_at_once(len(gt), boxes.shape[0]):
+    near_crowd = _crowd_mask(boxes, gt, ignore_thresh, on_cpu) if ignore_thresh > 0 else None
+    merged = None
+    for objects in _gt_chunks(len(gt), boxes.shape[0]):
         iou = _overlaps(gt.boxes[objects], boxes, on_cpu)  # [g, R]
-        iou = _without_crowds(iou, gt.is_crowd[objects], near_crowd)
+        iou = _mask_crowds(iou, gt.is_crowd[objects], near_crowd)
         best_of_object = iou.max(axis=1, keepdim=True)  # [g, 1]
         is_closest = paddle.logical_and(iou > 0, iou == best_of_object).any(axis=0)
         these = iou.max(axis=0), iou.argmax(axis=0) + objects.start, is_closest
-        found = these if found is None else _better(found, these)
-    return found
+        merged = these if merged is None else _merge_matches(merged, these)
+    return merged
 
 
-def _without_crowds(iou: Tensor, is_crowd: Tensor, near_crowd: Tensor | None) -> Tensor:
+def _mask_crowds(iou: Tensor, is_crowd: Tensor, near_crowd: Tensor | None) -> Tensor:
     """IoU [g, R] with -1 in the rows of crowds, and in the columns too close to one."""
     hidden = is_crowd.cast("bool").unsqueeze(1).expand_as(iou)  # [g, R] bool
     if near_crowd is not None:
@@ -99,13 +99,13 @@ def _without_crowds(iou: Tensor, is_crowd: Tensor, near_crowd: Tensor | None) ->
     return paddle.where(hidden, paddle.full_like(iou, -1.0), iou)
 
 
-def _few_at_once(objects: int, boxes: int) -> list[slice]:
-    """Slices of the objects, so that one slice has `OVERLAPS_AT_ONCE` overlaps or fewer."""
-    step = max(1, OVERLAPS_AT_ONCE // boxes)
+def _gt_chunks(objects: int, boxes: int) -> list[slice]:
+    """Slices of the objects, so that one slice has `IOU_CHUNK_ELEMENTS` overlaps or fewer."""
+    step = max(1, IOU_CHUNK_ELEMENTS // boxes)
     return [slice(start, start + step) for start in range(0, objects, step)]
 
 
-def _better(
+def _merge_matches(
     former: tuple[Tensor, Tensor, Tensor], these: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of two answers of `_best_overlaps`, box by box the better one; of equals the former."""
@@ -114,10 +114,10 @@ def _better(
     return best, matches, paddle.logical_or(former[2], these[2])
 
 
-def _near_crowd(boxes: Tensor, gt: GroundTruth, threshold: float, on_cpu: bool) -> Tensor:
+def _crowd_mask(boxes: Tensor, gt: GroundTruth, threshold: float, on_cpu: bool) -> Tensor:
     """[R] bool: the box overlaps a crowd region by more than the threshold."""
     near = paddle.zeros([boxes.shape[0]], dtype="bool")
-    for objects in _few_at_once(len(gt), boxes.shape[0]):
+    for objects in _gt_chunks(len(gt), boxes.shape[0]):
         iou = _overlaps(gt.boxes[objects], boxes, on_cpu)  # [g, R]
         is_crowd = gt.is_crowd[objects].cast("bool").unsqueeze(1)
         near = paddle.logical_or(near, paddle.logical_and(is_crowd, iou > threshold).any(axis=0))
@@ -144,14 +144,14 @@ def subsample_labels(
     Background fills the places that foreground leaves free.
 
     Args:
-        labels: [R] integers; -1 is never drawn.
+        labels: [R] integers; -1 is never sampled.
         num_samples: how many to draw.
         fg_fraction: the largest share of foreground, 0 .. 1.
         bg_label: the label that means background.
         use_random: draw at random (Paddle's generator), else take the first ones.
 
     Returns:
-        Indices of the foreground and of the background boxes drawn, int64.
+        Indices of the foreground and of the background boxes sampled, int64.
 
     Source: Fast R-CNN paper, section 2.3; document, "bbox_assigner", step 2.
     """
@@ -161,10 +161,10 @@ def subsample_labels(
     background = paddle.nonzero(is_background).flatten()
     fg_num = min(foreground.shape[0], int(num_samples * fg_fraction))
     bg_num = min(background.shape[0], num_samples - fg_num)
-    return _draw(foreground, fg_num, use_random), _draw(background, bg_num, use_random)
+    return _sample(foreground, fg_num, use_random), _sample(background, bg_num, use_random)
 
 
-def _draw(items: Tensor, count: int, use_random: bool) -> Tensor:
+def _sample(items: Tensor, count: int, use_random: bool) -> Tensor:
     """``count`` of the items, without putting back."""
     if use_random and items.shape[0] > 0:
         items = items[paddle.randperm(items.shape[0])]

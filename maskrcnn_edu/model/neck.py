@@ -64,7 +64,7 @@ class FPN(nn.Layer):
         """Features of rising stride [N, c, h, w] -> L levels [N, out_channel, h, w]."""
         laterals = [getattr(self, name)(f) for name, f in zip(self.lateral_names, feats)]
         for i in range(len(laterals) - 1, 0, -1):  # deep to shallow
-            laterals[i - 1] = laterals[i - 1] + doubled(laterals[i])
+            laterals[i - 1] = laterals[i - 1] + upsample_nearest_2x(laterals[i])
         levels = [getattr(self, name)(x) for name, x in zip(self.output_names, laterals)]
         if self.extra_stage:
             # every second pixel of the top level: large anchors need no new features
@@ -72,7 +72,7 @@ class FPN(nn.Layer):
         return levels
 
 
-def doubled(x: Tensor) -> Tensor:
+def upsample_nearest_2x(x: Tensor) -> Tensor:
     """Every pixel four times: [N, c, h, w] -> [N, c, 2 * h, 2 * w].
 
     What ``F.interpolate(mode="nearest")`` computes, but two to three times as quick on the

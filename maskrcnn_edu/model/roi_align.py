@@ -9,11 +9,11 @@ import paddle
 from paddle import Tensor, nn
 from paddle.vision.ops import distribute_fpn_proposals, roi_align
 
-from maskrcnn_edu.model.ops.empty import has_rows, join
+from maskrcnn_edu.model.ops.empty import cat, is_empty
 
 LEVEL_NAME_OFFSET = 2  # index 0 of the feature list is the pyramid's P2
 
-NUMBERS_AT_ONCE = {"cpu": 2**22, "gpu": 2**26}
+ROI_CHUNK_ELEMENTS = {"cpu": 2**22, "gpu": 2**26}
 """How many numbers the RoI features of one group have: 16 MB, which a CPU's caches nearly
 hold; 256 MB on a GPU, which wants much to do at a time. A thousand RoIs of C4 have 800 MB."""
 
@@ -74,13 +74,13 @@ class RoIAlign(nn.Layer):
         Returns:
             [sum R, c, resolution, resolution], image after image.
         """
-        filled = [i for i, b in enumerate(boxes) if has_rows(b)]
+        filled = [i for i, b in enumerate(boxes) if not is_empty(b)]
         if 0 < len(filled) < len(boxes):  # Paddle 2.6 wants boxes in every image
             feats = [f[paddle.to_tensor(filled)] for f in feats]
             boxes = [boxes[i] for i in filled]
-        rois = join(boxes)
+        rois = cat(boxes)
         per_image = paddle.to_tensor([b.shape[0] for b in boxes], dtype="int32")
-        if len(feats) == 1 or not has_rows(rois):
+        if len(feats) == 1 or is_empty(rois):
             return self._align(feats[0], rois, per_image, self.spatial_scale[0])
         return self._align_levels(feats, rois, per_image)
 
@@ -111,7 +111,7 @@ class RoIAlign(nn.Layer):
         )
 
 
-def few_at_once(
+def iter_roi_chunks(
     feats: list[Tensor], boxes: list[Tensor], resolution: int
 ) -> Iterator[tuple[list[Tensor], int, slice]]:
     """Groups of RoIs whose features do not take much memory, for who needs no gradient.
@@ -126,7 +126,7 @@ def few_at_once(
         image's feature maps [1, c, h, w], its number, and the rows of its boxes.
     """
     device = "gpu" if feats[0].place.is_gpu_place() else "cpu"
-    most = max(1, NUMBERS_AT_ONCE[device] // (feats[0].shape[1] * resolution**2))
+    most = max(1, ROI_CHUNK_ELEMENTS[device] // (feats[0].shape[1] * resolution**2))
     for image, rows in enumerate(boxes):
         own = [f[image : image + 1] for f in feats]
         groups = max(1, math.ceil(len(rows) / most))

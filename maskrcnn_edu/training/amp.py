@@ -4,7 +4,7 @@ What is computed in half precision: convolutions, fully connected layers, and wh
 follows them at once (Paddle's level O1: normalization and losses stay in float32 where
 Paddle says so). What never is: weights, gradients and the optimizer's memory; anchors,
 boxes, deltas, overlaps, suppression, targets and losses. What the heads answer is
-therefore cast to float32 (`maskrcnn_edu.model.ops.empty.full_precision`), and what Paddle computes
+therefore cast to float32 (`maskrcnn_edu.model.ops.empty.to_float32`), and what Paddle computes
 from float32 by arithmetic stays float32: float16 knows no number above 65504,
 counts in whole pixels beyond 1024, and ``exp`` of a delta leaves its range at once.
 

@@ -16,9 +16,9 @@ from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.inference.evaluate import Evaluation, evaluate
-from maskrcnn_edu.model.bbox.cotuning import COTBBoxHead, relation
+from maskrcnn_edu.model.bbox.cotuning import COTBBoxHead, class_relationship
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
-from maskrcnn_edu.model.ops.empty import join
+from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.system.processes import rank, world_size
 from maskrcnn_edu.training.amp import check_amp
 from maskrcnn_edu.training.checkpoint import check_finite, fingerprint
@@ -192,7 +192,7 @@ def learn_class_relationship(model: MaskRCNN, loader: BatchLoader) -> paddle.Ten
         roi_feat = model.bbox_head.roi_feature(model.features(batch.image), boxes)
         scores.append(model.bbox_head(roi_feat).cot_scores)
         labels += [gt.labels for gt in batch.gt]
-    return relation(join(scores), join(labels), model.bbox_head.num_classes)
+    return class_relationship(cat(scores), cat(labels), model.bbox_head.num_classes)
 
 
 # ---------------------------------------------------------------- what is written down

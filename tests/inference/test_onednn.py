@@ -4,12 +4,14 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.inference.onednn import can_compile, compiled
+from maskrcnn_edu.inference.onednn import onednn_available, use_onednn
 from maskrcnn_edu.structures import Batch, Proposals
 
-pytestmark = pytest.mark.skipif(not can_compile(), reason="compiles with Paddle 3 on a CPU only")
+pytestmark = pytest.mark.skipif(
+    not onednn_available(), reason="compiles with Paddle 3 on a CPU only"
+)
 
-MANY = 10**9  # pictures: compiling pays
+MANY = 10**9  # images: compiling pays
 
 
 def batch(images=1, height=64, width=64):
@@ -34,7 +36,7 @@ def assert_close(ours, theirs):
 
 def test_every_stage_is_the_same_at_every_size(tiny):
     tiny.eval()
-    with compiled(tiny, MANY):
+    with use_onednn(tiny, MANY):
         for given in (batch(), batch(2, 64, 128), batch(1, 128, 96)):
             fast = predict(tiny, given)
             slow = _without(tiny, lambda given=given: predict(tiny, given))
@@ -65,7 +67,7 @@ def _without(model, work):
 
 def test_an_answer_is_not_overwritten_by_the_next(tiny):
     tiny.eval()
-    with compiled(tiny, MANY):
+    with use_onednn(tiny, MANY):
         first = predict(tiny, batch()).features
         kept = [f.numpy().copy() for f in first]
         predict(tiny, batch(1, 64, 96))
@@ -75,11 +77,11 @@ def test_an_answer_is_not_overwritten_by_the_next(tiny):
 
 def test_changed_weights_are_seen_by_the_next_block(tiny):
     tiny.eval()
-    with compiled(tiny, MANY):
+    with use_onednn(tiny, MANY):
         before = predict(tiny, batch()).features[0].numpy()
     for parameter in tiny.backbone.parameters():
         parameter.set_value(parameter * 0.5)
-    with compiled(tiny, MANY):
+    with use_onednn(tiny, MANY):
         fast = predict(tiny, batch()).features[0]
     assert np.abs(fast.numpy() - before).max() > 1e-3
     assert_close(fast, predict(tiny, batch()).features[0])
@@ -87,7 +89,7 @@ def test_changed_weights_are_seen_by_the_next_block(tiny):
 
 def test_gradients_are_never_lost(tiny, make_batch):
     tiny.eval()
-    with compiled(tiny, MANY):
+    with use_onednn(tiny, MANY):
         predict(tiny, batch())
         tiny.train()
         tiny(make_batch()).loss.backward()
@@ -97,7 +99,7 @@ def test_gradients_are_never_lost(tiny, make_batch):
 
 def test_no_detections(tiny, monkeypatch):
     tiny.eval()
-    with compiled(tiny, MANY):
+    with use_onednn(tiny, MANY):
         assert len(predict(tiny, batch()).detections[0]) > 0
         monkeypatch.setattr(
             type(tiny.rpn_head),
@@ -114,14 +116,14 @@ def _nothing():
 def test_afterwards_the_model_is_as_before(tiny):
     tiny.eval()
     before = predict(tiny, batch()).features[0].numpy()
-    with pytest.raises(KeyError), compiled(tiny, MANY):
+    with pytest.raises(KeyError), use_onednn(tiny, MANY):
         predict(tiny, batch())
         raise KeyError
     assert not any("forward" in layer.__dict__ for layer in tiny.sublayers())
     assert (predict(tiny, batch()).features[0].numpy() == before).all()
 
 
-def test_a_few_pictures_of_a_small_model_are_not_worth_it(tiny):
+def test_a_few_images_of_a_small_model_are_not_worth_it(tiny):
     tiny.eval()
-    with compiled(tiny, 3):
+    with use_onednn(tiny, 3):
         assert not any("forward" in layer.__dict__ for layer in tiny.sublayers())

@@ -25,10 +25,10 @@ from maskrcnn_edu.data.image_file import count_frames, read_image
 from maskrcnn_edu.inference import predict
 from maskrcnn_edu.inference.overlay import Overlay
 from maskrcnn_edu.inference.predict import (
-    find_photos,
+    find_images,
     overlay_names,
     predict_image,
-    predict_photos,
+    predict_images,
 )
 from maskrcnn_edu.model.mask import postprocess
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
@@ -122,7 +122,7 @@ def test_a_photo_takes_the_memory_of_its_objects(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(postprocess, "paste_mask", spy)
     monkeypatch.setattr(MaskPostProcess, "__call__", too_large)
-    results = predict_photos(model, config, THREE, [save(tmp_path / "a.png", 300, 200)], tmp_path)
+    results = predict_images(model, config, THREE, [save(tmp_path / "a.png", 300, 200)], tmp_path)
     assert len(results) == len(parts) > 1
     assert min(part.pixels.size for part in parts) < 300 * 200 / 2
 
@@ -255,12 +255,12 @@ def test_photos_are_found_by_ending(tmp_path):
         save(tmp_path / name)
     for name in (".hidden.png", "notes.txt"):
         (tmp_path / name).write_text("no photo")
-    assert [p.name for p in find_photos([tmp_path])] == ["a.png", "b.JPG", "c.gif"]
-    assert find_photos([tmp_path / "notes.txt"]) == [tmp_path / "notes.txt"]  # as you wish
+    assert [p.name for p in find_images([tmp_path])] == ["a.png", "b.JPG", "c.gif"]
+    assert find_images([tmp_path / "notes.txt"]) == [tmp_path / "notes.txt"]  # as you wish
     (tmp_path / "none").mkdir()
     for wrong in ("none", "gone.png"):
         with pytest.raises(ValueError, match=wrong):
-            find_photos([tmp_path / wrong])
+            find_images([tmp_path / wrong])
 
 
 def test_no_overlay_overwrites_another_or_a_photo():
@@ -280,8 +280,8 @@ def test_the_rest_of_the_folder_goes_on(tiny, tmp_path):
     broken = broken_photos(tmp_path / "photos")
     save(tmp_path / "photos/zebra é 斑马.png", 20, 50)
     problems = {}
-    photos = find_photos([tmp_path / "photos"])
-    results = predict_photos(
+    photos = find_images([tmp_path / "photos"])
+    results = predict_images(
         model, config, THREE, photos, tmp_path / "out",
         on_problem=lambda photo, problem: problems.update({photo.name: str(problem)}),
     )  # fmt: skip
@@ -303,7 +303,7 @@ def test_the_rest_of_the_folder_goes_on(tiny, tmp_path):
 def test_in_a_notebook_a_problem_is_a_warning(tiny, tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.warns(UserWarning, match="text.jpg: cannot be read as an image"):
-        assert predict_photos(*tiny, THREE, [tmp_path / "text.jpg"], tmp_path) == []
+        assert predict_images(*tiny, THREE, [tmp_path / "text.jpg"], tmp_path) == []
 
 
 def test_an_interruption_loses_nothing_that_was_found(tiny, tmp_path):
@@ -314,8 +314,8 @@ def test_an_interruption_loses_nothing_that_was_found(tiny, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_photos(*tiny, THREE, photos, tmp_path / "out", on_photo=stop)
-    whole = predict_photos(*tiny, THREE, photos[:2], tmp_path / "whole")
+        predict_images(*tiny, THREE, photos, tmp_path / "out", on_image=stop)
+    whole = predict_images(*tiny, THREE, photos[:2], tmp_path / "whole")
     assert read(tmp_path / "out", "results.json") == whole
     assert read(tmp_path / "out", "photos.json")[:2] == read(tmp_path / "whole", "photos.json")
     assert "ended before" in read(tmp_path / "out", "photos.json")[2]["problem"]
@@ -332,7 +332,7 @@ def test_a_full_disk_names_the_file_and_loses_nothing(tiny, tmp_path, monkeypatc
 
     monkeypatch.setattr(Figure, "savefig", full)
     with pytest.raises(OSError, match=r"No space left on device: .*1_found.png"):
-        predict_photos(*tiny, THREE, photos, tmp_path / "out")
+        predict_images(*tiny, THREE, photos, tmp_path / "out")
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert names == {"0_found.png", "results.json", "photos.json"}
     assert {r["image_id"] for r in read(tmp_path / "out", "results.json")} == {0}
@@ -345,7 +345,7 @@ def test_a_full_disk_names_the_file_and_loses_nothing(tiny, tmp_path, monkeypatc
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_before_any_work(tiny, tmp_path, classes, min_score, words):
     with pytest.raises(ValueError, match=words):
-        predict_photos(*tiny, classes, [], tmp_path / "out", min_score)
+        predict_images(*tiny, classes, [], tmp_path / "out", min_score)
     assert not (tmp_path / "out").exists()
 
 
@@ -443,7 +443,7 @@ def test_any_file_is_predicted_or_refused_in_one_line(tiny, file):
         photo = Path(folder) / name
         photo.write_bytes(content)
         problems = []
-        results = predict_photos(
+        results = predict_images(
             *tiny, THREE, [photo], Path(folder) / "out",
             on_problem=lambda photo, problem: problems.append(str(problem)),
         )  # fmt: skip

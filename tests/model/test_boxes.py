@@ -13,7 +13,7 @@ from maskrcnn_edu.model.boxes import (
     clip_bbox,
     delta2bbox,
     nms,
-    nms_ranked,
+    nms_sorted,
     nonempty_bbox,
 )
 
@@ -160,5 +160,5 @@ def test_adaptive_suppression_shrinks_the_threshold_while_it_is_above_one_half()
         [0, 90, 100, 100],  # apart: stays; 0.448 is not above 0.5 and remains
         [0, 90, 44, 100],  # IoU 0.44 stays (0.448 * 0.8 would be 0.3584)
     )
-    assert nms_ranked(rows, 0.7, eta=0.8).tolist() == [0, 2, 4, 5]
-    assert nms_ranked(rows, 0.7).tolist() == [0, 1, 2, 3, 4, 5]
+    assert nms_sorted(rows, 0.7, eta=0.8).tolist() == [0, 2, 4, 5]
+    assert nms_sorted(rows, 0.7).tolist() == [0, 1, 2, 3, 4, 5]

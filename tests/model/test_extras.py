@@ -31,10 +31,10 @@ def test_extra_data_lead_back_to_the_scores(tiny_text, make_batch, kind):
     stages = model(make_batch(2, with_gt=False))
     scores, index = stages.extra_data["scores"], stages.extra_data["nms_keep_idx"]
     assert paddle.allclose(scores, F.softmax(stages.bbox.scores))
-    found = paddle.concat([d.scores for d in stages.detections])
-    assert len(found) > 0 and index.shape == found.shape
+    detections = paddle.concat([d.scores for d in stages.detections])
+    assert len(detections) > 0 and index.shape == detections.shape
     row, label = index // 3, index % 3
-    assert paddle.equal_all(scores[row, label], found)
+    assert paddle.equal_all(scores[row, label], detections)
     assert label.tolist() == paddle.concat([d.labels for d in stages.detections]).tolist()
 
 

@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox
-from maskrcnn_edu.model.roi_align import NUMBERS_AT_ONCE
+from maskrcnn_edu.model.roi_align import ROI_CHUNK_ELEMENTS
 from maskrcnn_edu.structures import PredictionStages, TrainingStages
 
 LOSSES = ["loss_rpn_cls", "loss_rpn_reg", "loss_bbox_cls", "loss_bbox_reg", "loss_mask"]
@@ -148,18 +148,18 @@ def test_shapes_of_a_prediction(tiny, make_batch):
     assert stages.bbox.scores.shape == [rois, 4] and stages.bbox.deltas.shape == [rois, 3, 4]
     side = tiny.mask_head.mask_assigner.mask_resolution
     for i, size in enumerate(([24, 16], [64, 80])):  # im_shape / scale_factor
-        found, probs, made = stages.boxes_only[i], stages.mask_probs[i], stages.detections[i]
-        assert 1 <= len(found) == len(made) <= 6
-        assert found.masks is None
-        assert probs.shape == [len(found), side, side]
+        detections, probs, made = stages.boxes_only[i], stages.mask_probs[i], stages.detections[i]
+        assert 1 <= len(detections) == len(made) <= 6
+        assert detections.masks is None
+        assert probs.shape == [len(detections), side, side]
         assert 0 <= float(probs.min()) <= float(probs.max()) <= 1
-        assert made.masks.shape == [len(found), *size] and made.masks.dtype == paddle.bool
-        assert made.labels.tolist() == found.labels.tolist()
+        assert made.masks.shape == [len(detections), *size] and made.masks.dtype == paddle.bool
+        assert made.labels.tolist() == detections.labels.tolist()
         limit = np.array([size[1], size[0]] * 2)
         assert (made.boxes.numpy() <= limit).all() and (made.boxes.numpy() >= 0).all()
         y, x = batch.scale_factor[i].tolist()
         np.testing.assert_allclose(
-            made.boxes.numpy() * [x, y, x, y], found.boxes.numpy(), atol=1e-4
+            made.boxes.numpy() * [x, y, x, y], detections.boxes.numpy(), atol=1e-4
         )
 
 
@@ -167,16 +167,16 @@ def test_from_a_detection_back_to_its_level(tiny, make_batch):
     tiny.eval()
     stages = tiny(make_batch(2, with_gt=False))
     start = 0
-    for i, (found, proposals) in enumerate(zip(stages.boxes_only, stages.proposals)):
+    for i, (detections, proposals) in enumerate(zip(stages.boxes_only, stages.proposals)):
         check_anchors(stages, i)
-        for d in range(len(found)):
-            roi, label = int(found.roi_index[d]), int(found.labels[d])
+        for d in range(len(detections)):
+            roi, label = int(detections.roi_index[d]), int(detections.labels[d])
             probs = paddle.nn.functional.softmax(stages.bbox.scores[start + roi])
-            assert found.scores[d].item() == pytest.approx(probs[label].item(), 1e-5)
+            assert detections.scores[d].item() == pytest.approx(probs[label].item(), 1e-5)
             delta = stages.bbox.deltas[start + roi, label].unsqueeze(0)
             box = delta2bbox(delta, proposals.boxes[roi].unsqueeze(0), tiny.bbox_head.bbox_weight)
             expected = clip_bbox(box[0, 0], stages.batch.im_shape[i])
-            np.testing.assert_allclose(found.boxes[d].numpy(), expected.numpy(), atol=1e-4)
+            np.testing.assert_allclose(detections.boxes[d].numpy(), expected.numpy(), atol=1e-4)
         levels = stages.rpn.level_of(proposals.anchor_index.numpy())
         area = stages.rpn.anchors[proposals.anchor_index].numpy()
         side = np.sqrt((area[:, 2] - area[:, 0]) * (area[:, 3] - area[:, 1]))
@@ -210,7 +210,7 @@ def test_it_does_not_matter_how_many_rois_are_looked_at_together(
 ):
     tiny.eval()
     at_once = tiny(make_batch(images=images, with_gt=False))
-    monkeypatch.setitem(NUMBERS_AT_ONCE, "cpu", 1)  # one after the other
+    monkeypatch.setitem(ROI_CHUNK_ELEMENTS, "cpu", 1)  # one after the other
     calls = []
     tiny.bbox_head.register_forward_pre_hook(lambda head, inputs: calls.append(inputs[0].shape[0]))
     one_by_one = tiny(make_batch(images=images, with_gt=False))
@@ -348,5 +348,5 @@ def test_a_single_class(build_tiny, tiny_text, make_batch, make_gt, kind):
     stages.loss.backward()
     assert float(stages.losses["loss_mask"]) > 0
     model.eval()
-    found = model(make_batch(1, with_gt=False)).detections[0]
-    assert len(found) and set(found.labels.tolist()) == {0}
+    detections = model(make_batch(1, with_gt=False)).detections[0]
+    assert len(detections) and set(detections.labels.tolist()) == {0}

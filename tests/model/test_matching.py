@@ -164,7 +164,7 @@ def test_a_few_objects_at_a_time_or_all_at_once(monkeypatch, make_gt, crowds, ig
     monkeypatch.setattr(matching, "bbox_overlaps", spy)
     whole = label_box(boxes, gt, 0.6, 0.3, True, ignore_thresh)
     assert set(sizes) == {12}
-    monkeypatch.setattr(matching, "OVERLAPS_AT_ONCE", 250)
+    monkeypatch.setattr(matching, "IOU_CHUNK_ELEMENTS", 250)
     parts = label_box(boxes, gt, 0.6, 0.3, True, ignore_thresh)
     assert min(sizes) == 2
     assert [t.tolist() for t in parts] == [t.tolist() for t in whole]

@@ -76,7 +76,9 @@ def test_an_option_that_a_scheduler_does_not_have_is_a_value_error(scheduler):
 
 @pytest.mark.parametrize(("of", "instead_of", "rate"), [(8, 4, 0.04), (1, 4, 0.005), (4, 4, 0.02)])
 def test_a_batch_twice_as_large_takes_steps_twice_as_long(of, instead_of, rate):
-    assert LearningRate(0.02, [WARMUP]).scaled_for_batch_size(new=of, base=instead_of) == pytest.approx(rate)
+    assert LearningRate(0.02, [WARMUP]).scaled_for_batch_size(
+        new=of, base=instead_of
+    ) == pytest.approx(rate)
 
 
 # ---- optimizers ------------------------------------------------------------------

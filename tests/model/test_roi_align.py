@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.model.roi_align import NUMBERS_AT_ONCE, RoIAlign, few_at_once
+from maskrcnn_edu.model.roi_align import ROI_CHUNK_ELEMENTS, RoIAlign, iter_roi_chunks
 
 
 def boxes(*rows):
@@ -164,9 +164,9 @@ def test_an_impossible_value_is_named():
 
 
 def test_groups_take_every_row_once_and_are_nearly_equal(monkeypatch):
-    monkeypatch.setitem(NUMBERS_AT_ONCE, "cpu", 4 * 3 * 2 * 2)  # four RoIs of [3, 2, 2]
+    monkeypatch.setitem(ROI_CHUNK_ELEMENTS, "cpu", 4 * 3 * 2 * 2)  # four RoIs of [3, 2, 2]
     feats = [paddle.rand([2, 3, 8, 8]), paddle.rand([2, 3, 4, 4])]
-    groups = list(few_at_once(feats, [paddle.rand([10, 4]), paddle.rand([4, 4])], 2))
+    groups = list(iter_roi_chunks(feats, [paddle.rand([10, 4]), paddle.rand([4, 4])], 2))
     assert [(image, rows.start, rows.stop) for _, image, rows in groups] == [
         (0, 0, 4), (0, 4, 8), (0, 8, 12), (1, 0, 4),
     ]  # fmt: skip
@@ -176,8 +176,10 @@ def test_groups_take_every_row_once_and_are_nearly_equal(monkeypatch):
 
 
 def test_an_image_without_rois_has_a_group_and_a_roi_of_any_size_fits(monkeypatch):
-    monkeypatch.setitem(NUMBERS_AT_ONCE, "cpu", 1)
-    groups = list(few_at_once([paddle.rand([2, 3, 8, 8])], [boxes(), boxes([0] * 4, [1] * 4)], 7))
+    monkeypatch.setitem(ROI_CHUNK_ELEMENTS, "cpu", 1)
+    groups = list(
+        iter_roi_chunks([paddle.rand([2, 3, 8, 8])], [boxes(), boxes([0] * 4, [1] * 4)], 7)
+    )
     assert [(image, rows) for _, image, rows in groups] == [
         (0, slice(0, 1)), (1, slice(0, 1)), (1, slice(1, 2)),
     ]  # fmt: skip

@@ -67,13 +67,13 @@ def _unique(case: Case, want: Arrays) -> list[np.ndarray]:
     if "match_unique" in want:
         listed = isinstance(want["match_unique"], list)
         return want["match_unique"] if listed else [want["match_unique"]]
-    found = []
+    is_unique = []
     for i, boxes in enumerate(want["assigned_rois"]):
         overlaps = reference.iou(case.inputs["gt_bbox"][i], boxes)
         if "is_crowd" in case.inputs:
             overlaps = overlaps[case.inputs["is_crowd"][i].reshape(-1) == 0]
-        found.append((overlaps == overlaps.max(axis=0, initial=0)).sum(axis=0) <= 1)
-    return found
+        is_unique.append((overlaps == overlaps.max(axis=0, initial=0)).sum(axis=0) <= 1)
+    return is_unique
 
 
 def _ties(case: Case, want: Arrays, got: Arrays) -> Arrays:
@@ -205,7 +205,7 @@ def _unusable_images(case: Case) -> list[int]:
     """Images in which every candidate is ignored."""
     if case.params["call"].get("is_cascade"):
         return []
-    p, found = case.params["assigner"], []
+    p, unusable = case.params["assigner"], []
     for i, gt in enumerate(case.inputs["gt_bbox"]):
         crowd = np.zeros(len(gt), bool)
         if "is_crowd" in case.inputs:
@@ -215,8 +215,8 @@ def _unusable_images(case: Case) -> list[int]:
             _candidates(case, i), gt, crowd, *thresholds, p.get("ignore_thresh", -1.0)
         )
         if (labels == -1).all():
-            found.append(i)
-    return found
+            unusable.append(i)
+    return unusable
 
 
 def _no_unusable_sample(case: Case, want: Arrays, got: Arrays) -> Arrays:
@@ -347,7 +347,7 @@ BEFORE = ("bbox", "nms_keep_idx", "mask_out")
 NUMBERS = ("bbox_num", "bbox_pred_num", "bbox_num_before")
 
 
-def _number_found(case: Case) -> np.ndarray:
+def _number_of_detections(case: Case) -> np.ndarray:
     outputs = case.outputs
     name = next((n for n in ("bbox_num_before", "bbox_num") if n in outputs), None)
     return outputs[name] if name else np.ones(1, np.int64)
@@ -355,13 +355,13 @@ def _number_found(case: Case) -> np.ndarray:
 
 def _no_stand_in_detection(case: Case, want: Arrays, got: Arrays) -> Arrays:
     """Without the row (0, 0, 0, 0, 1, 1) that stands for an image without detections."""
-    found = _number_found(case)
-    shown = np.maximum(found, 1)
-    real = np.repeat(found > 0, shown)
+    numbers = _number_of_detections(case)
+    shown = np.maximum(numbers, 1)
+    real = np.repeat(numbers > 0, shown)
     new: Arrays = {n: want[n][real] for n in PER_DETECTION if n in want}
     for name in NUMBERS:
         if name in want and np.array_equal(want[name], shown):
-            new[name] = found
+            new[name] = numbers
     return new
 
 
@@ -604,7 +604,7 @@ DIFFERENCES = (
         "no stand-in detection",
         ("bbox_post", "small_rcnn", "whole_"),
         "For an image without detections the peer makes one, 0, 0, 0, 0, 1, 1.",
-        lambda case: (_number_found(case) == 0).any(),
+        lambda case: (_number_of_detections(case) == 0).any(),
         mend=_no_stand_in_detection,
     ),
     Difference(

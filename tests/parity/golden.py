@@ -67,16 +67,16 @@ class Component:
     def arrays(self, prefix: str) -> Arrays:
         """Everything below a prefix, with lists put together again."""
         names = [n[len(prefix) :] for n in self.archive.files if n.startswith(prefix)]
-        found: Arrays = {}
+        arrays: Arrays = {}
         for name in names:
             if name.endswith(".len"):
                 stem, length = name[: -len(".len")], int(self.archive[prefix + name])
-                found[stem] = [self.archive[f"{prefix}{stem}.{i}"] for i in range(length)]
-        items = {f"{stem}.{i}" for stem in found for i in range(len(found[stem]))}
+                arrays[stem] = [self.archive[f"{prefix}{stem}.{i}"] for i in range(length)]
+        items = {f"{stem}.{i}" for stem in arrays for i in range(len(arrays[stem]))}
         for name in names:
             if not name.endswith(".len") and name not in items:
-                found[name] = self.archive[prefix + name]
-        return found
+                arrays[name] = self.archive[prefix + name]
+        return arrays
 
 
 @dataclass(frozen=True, eq=False)

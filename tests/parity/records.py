@@ -92,11 +92,11 @@ def bbox_output(scores: Tensor, deltas: Tensor) -> BBoxOutput:
     return BBoxOutput(scores, deltas.reshape([deltas.shape[0], -1, 4]))
 
 
-def label_score_box(found: Sequence[Detections]) -> np.ndarray:
+def label_score_box(detections: Sequence[Detections]) -> np.ndarray:
     """The detections of all images as the peer packs them, [sum D, 6]."""
     rows = [
         np.concatenate([d.labels.numpy()[:, None], d.scores.numpy()[:, None], d.boxes.numpy()], 1)
-        for d in found
+        for d in detections
     ]
     return np.concatenate([np.zeros([0, 6]), *rows]).astype(np.float32)
 

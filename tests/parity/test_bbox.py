@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu import BBoxAssigner, BBoxHead, BBoxPostProcess, MultiClassNMS, RCNNBox, TwoFCHead
-from maskrcnn_edu.model.bbox.postprocess import boxes_in_image, image_size
+from maskrcnn_edu.model.bbox.postprocess import boxes_to_image_frame, image_size
 from maskrcnn_edu.model.boxes import nonempty_bbox
 from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.structures import BBoxOutput, Detections
@@ -118,25 +118,27 @@ def detections_of(case: Case) -> Arrays:
     post = BBoxPostProcess(classes, decode, nms)
     ends = np.cumsum([len(r) for r in i["rois"]])
     assert np.array_equal(ends, np.cumsum(i["rois_num"])) and ends[-1] == len(i["deltas"])
-    found, decoded, probabilities = [], [], []
+    detections, decoded, probabilities = [], [], []
     for rois, deltas, probs, shape in zip(
         i["rois"], np.split(i["deltas"], ends[:-1]), np.split(i["probs"], ends[:-1]), i["im_shape"]
     ):
         # the softmax of the logarithm of probabilities is the probabilities
         out = bbox_output(tensor(np.log(probs)), tensor(deltas))
-        found.append(post(out, proposals(rois), tensor(shape)))
+        detections.append(post(out, proposals(rois), tensor(shape)))
         seen = _candidates(classes, decode, out, rois, shape)
         decoded.append(seen.boxes.numpy())
         probabilities.append(seen.scores.numpy())
     starts = np.concatenate([[0], ends[:-1]])
-    index = [(d.roi_index.numpy() + s) * classes + d.labels.numpy() for d, s in zip(found, starts)]
+    index = [
+        (d.roi_index.numpy() + s) * classes + d.labels.numpy() for d, s in zip(detections, starts)
+    ]
     return {
         "decoded": np.concatenate(decoded),
         "decoded_scores": np.concatenate(probabilities),
-        "bbox": label_score_box(found),
-        "bbox_num": counts(found),
+        "bbox": label_score_box(detections),
+        "bbox_num": counts(detections),
         "nms_keep_idx": np.concatenate(index)[:, None],
-        **in_image(found, i["im_shape"], i["scale_factor"]),
+        **in_image(detections, i["im_shape"], i["scale_factor"]),
     }
 
 
@@ -147,18 +149,20 @@ def _candidates(classes: int, decode: RCNNBox, out: BBoxOutput, rois, shape) -> 
     return nms
 
 
-def in_image(found: list[Detections], im_shape: np.ndarray, scale_factor: np.ndarray) -> Arrays:
+def in_image(
+    detections: list[Detections], im_shape: np.ndarray, scale_factor: np.ndarray
+) -> Arrays:
     """What the peer's get_pred returns: boxes in the image frame, sizes row by row."""
     moved, shapes = [], []
-    for d, shape, scale in zip(found, im_shape, scale_factor, strict=True):
+    for d, shape, scale in zip(detections, im_shape, scale_factor, strict=True):
         shape, scale = tensor(shape), tensor(scale)
-        boxes = boxes_in_image(d.boxes, shape, scale)
+        boxes = boxes_to_image_frame(d.boxes, shape, scale)
         moved.append(Detections(boxes, d.labels, d.scores, d.roi_index))
         shapes.append(np.tile(np.float32(image_size(shape, scale)), (len(d), 1)))
     return {
-        "bboxes": label_score_box(found),
+        "bboxes": label_score_box(detections),
         "bbox_pred": label_score_box(moved),
-        "bbox_pred_num": counts(found),
+        "bbox_pred_num": counts(detections),
         "origin_shape": np.concatenate(shapes),
     }
 
@@ -166,15 +170,15 @@ def in_image(found: list[Detections], im_shape: np.ndarray, scale_factor: np.nda
 def _in_image(case: Case) -> Arrays:
     """Given detections: they are clipped, and BBoxPostProcess would not let empty ones pass."""
     case.known(inputs="bbox bbox_num im_shape scale_factor")
-    i, found = case.inputs, []
+    i, detections = case.inputs, []
     images = np.split(i["bbox"], np.cumsum(i["bbox_num"])[:-1])
     for rows, shape, scale in zip(images, i["im_shape"], i["scale_factor"], strict=True):
-        moved = boxes_in_image(tensor(rows[:, 2:]), tensor(shape), tensor(scale))
+        moved = boxes_to_image_frame(tensor(rows[:, 2:]), tensor(shape), tensor(scale))
         rows = rows[nonempty_bbox(moved).numpy()]
         index = tensor(np.arange(len(rows)))
         labels, scores = tensor(rows[:, 0].astype(np.int64)), tensor(rows[:, 1])
-        found.append(Detections(tensor(rows[:, 2:]), labels, scores, index))
-    return in_image(found, i["im_shape"], i["scale_factor"])
+        detections.append(Detections(tensor(rows[:, 2:]), labels, scores, index))
+    return in_image(detections, i["im_shape"], i["scale_factor"])
 
 
 @pytest.mark.parametrize("case", cases("proposal_target"), ids=str)

@@ -107,21 +107,23 @@ def _predict(case: Case, images: int) -> Arrays:
     out = bbox_head(bbox_head.roi_feature(feats, tensors(rois)))
     post = BBoxPostProcess(classes, RCNNBox(num_classes=classes), NMS)
     ends = np.cumsum([0, *(len(r) for r in rois)])
-    found = [
+    detections = [
         post(BBoxOutput(out.scores[a:b], out.deltas[a:b]), proposals(r), tensor(shape))
         for a, b, r, shape in zip(ends[:-1], ends[1:], rois, i["im_shape"])
     ]
-    labels = paddle.concat([d.labels for d in found])
-    logits = mask_head(mask_head.roi_extractor(feats, [d.boxes for d in found]))
+    labels = paddle.concat([d.labels for d in detections])
+    logits = mask_head(mask_head.roi_extractor(feats, [d.boxes for d in detections]))
     masks = mask_head.get_prediction(logits, labels).numpy()
-    moved = in_image(found, i["im_shape"][:images], i["scale_factor"][:images])
-    index = [(d.roi_index.numpy() + a) * classes + d.labels.numpy() for d, a in zip(found, ends)]
-    paste = (masks, moved["bbox_pred"], counts(found), moved["origin_shape"])
+    moved = in_image(detections, i["im_shape"][:images], i["scale_factor"][:images])
+    index = [
+        (d.roi_index.numpy() + a) * classes + d.labels.numpy() for d, a in zip(detections, ends)
+    ]
+    paste = (masks, moved["bbox_pred"], counts(detections), moved["origin_shape"])
     return {
         "deltas": out.deltas.flatten(1).numpy(),
         "probs": F.softmax(out.scores).numpy(),
         "bbox": moved.pop("bboxes"),
-        "bbox_num": counts(found),
+        "bbox_num": counts(detections),
         "nms_keep_idx": np.concatenate(index)[:, None],
         "mask_out": masks,
         "mask_pred": padded(MaskPostProcess(), *paste),

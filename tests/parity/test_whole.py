@@ -22,7 +22,7 @@ import yaml
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import parse_config
 from maskrcnn_edu.inference.export import paste_whole
-from maskrcnn_edu.model.bbox.postprocess import boxes_in_image
+from maskrcnn_edu.model.bbox.postprocess import boxes_to_image_frame
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import (
     Batch,
@@ -61,9 +61,9 @@ def model_from(config: str) -> MaskRCNN:
 def lookup(case: Case, name: str):
     """An input, polygons included; what a case does not hold it shares with a sibling."""
     for c in (case, *case.siblings):
-        found = c.polygons if name == "polygons" else c.inputs.get(name)
-        if found is not None:
-            return found
+        value = c.polygons if name == "polygons" else c.inputs.get(name)
+        if value is not None:
+            return value
     raise AssertionError(f"{case}: no case has {name}")
 
 
@@ -94,8 +94,8 @@ def _prediction(case: Case, model: MaskRCNN) -> Arrays:
     with paddle.no_grad():
         stages: PredictionStages = model(batch_of(case, with_gt=False))
     hook.remove()
-    found, rows = stages.detections, len(case.outputs.get("deltas", ()))
-    masks = decided_masks(case, stages.mask_probs, [d.boxes for d in found], found)
+    detections, rows = stages.detections, len(case.outputs.get("deltas", ()))
+    masks = decided_masks(case, stages.mask_probs, [d.boxes for d in detections], detections)
     sizes = [f.shape[2:] for f in stages.features]
     return {
         "backbone_feats": [f.numpy()[:, ::EVERY] for f in backbone],
@@ -109,8 +109,8 @@ def _prediction(case: Case, model: MaskRCNN) -> Arrays:
         "bbox": label_score_box(stages.boxes_only),
         "bbox_num_before": counts(stages.boxes_only),
         "mask_out": np.concatenate(arrays(stages.mask_probs)),
-        "bbox_pred": label_score_box(found),
-        "bbox_num": counts(found),
+        "bbox_pred": label_score_box(detections),
+        "bbox_num": counts(detections),
         **packed(masks),
     }
 
@@ -124,13 +124,13 @@ def packed(masks: np.ndarray) -> Arrays:
     }
 
 
-def decided_masks(case: Case, probs: list, boxes: list, found: list) -> np.ndarray:
+def decided_masks(case: Case, probs: list, boxes: list, detections: list) -> np.ndarray:
     """Our masks [sum D, h, w]; the peer's answer for pixels that the tolerance leaves open.
 
     Those are the pixels whose probability is as near to the threshold as two network
     outputs may be apart.
     """
-    ours = np.concatenate([d.masks.numpy() for d in found])
+    ours = np.concatenate([d.masks.numpy() for d in detections])
     shape = tuple(case.outputs["mask_pred_shape"])
     if ours.shape != shape:
         return ours
@@ -203,7 +203,7 @@ def _prediction_stages(case: Case, model: MaskRCNN) -> Arrays:
     features = model.features(batch.image)
     rois = [proposals(r) for r in peer["rois"]]
     bbox = model.bbox_head(model.bbox_head.roi_feature(features, [r.boxes for r in rois]))
-    found = peers_detections(peer["bbox"], peer["bbox_num_before"])
+    detections = peers_detections(peer["bbox"], peer["bbox_num_before"])
     per_image = np.cumsum(peer["bbox_num_before"])[:-1]
     in_image = peers_detections(peer["bbox_pred"], peer["bbox_num"])
     masks = [
@@ -215,8 +215,8 @@ def _prediction_stages(case: Case, model: MaskRCNN) -> Arrays:
         "deltas": bbox.deltas.flatten(1).numpy()[: len(peer["deltas"])],
         "probs": F.softmax(bbox.scores).numpy(),
         "bbox": label_score_box(_choose(model, bbox, rois, batch, peer)),
-        "mask_out": np.concatenate(arrays(model._mask_head_in_chunks(features, found))),
-        "bbox_pred": _in_image(found, batch),
+        "mask_out": np.concatenate(arrays(model._mask_head_in_chunks(features, detections))),
+        "bbox_pred": _in_image(detections, batch),
         **packed(np.concatenate(masks)),
     }
 
@@ -242,11 +242,11 @@ def _choose(model, bbox, rois, batch, peer) -> list[Detections]:
     return made
 
 
-def _in_image(found: list[Detections], batch: Batch) -> np.ndarray:
+def _in_image(detections: list[Detections], batch: Batch) -> np.ndarray:
     """The detections in the image frame, packed."""
     moved = [
-        Detections(boxes_in_image(d.boxes, *where), d.labels, d.scores, d.roi_index)
-        for d, *where in zip(found, batch.im_shape, batch.scale_factor)
+        Detections(boxes_to_image_frame(d.boxes, *where), d.labels, d.scores, d.roi_index)
+        for d, *where in zip(detections, batch.im_shape, batch.scale_factor)
     ]
     return label_score_box(moved)
 

@@ -14,7 +14,7 @@ from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.head import BBoxHead, TwoFCHead
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
 from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
-from maskrcnn_edu.model.ops.empty import has_rows, join, on_rows
+from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, is_empty
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.structures import BBoxOutput, RoISamples
 
@@ -49,7 +49,7 @@ class COTLoss:
         """
         is_foreground = paddle.logical_and(labels >= 0, labels < self.num_classes)
         rows = paddle.nonzero(is_foreground).flatten()
-        if not has_rows(rows):
+        if is_empty(rows):
             return paddle.zeros([])
         log_probs = F.log_softmax(scores[rows][:, :-1] * self.cot_scale)  # [F, old classes]
         loss = -(cot_relation[labels[rows]] * log_probs).sum()
@@ -98,7 +98,10 @@ class COTBBoxHead(BBoxHead):
         self.register_buffer("cot_relation", None, persistable=False)
 
     def init_cot_head(self, relationship: Tensor) -> None:
-        """Say how much of every old class is in each new one, [C, old classes]; see `relation`.
+        """Say how much of every old class is in each new one.
+
+        Args:
+            relationship: [C, old classes], see `class_relationship`.
 
         Raises:
             ValueError: another shape.
@@ -112,22 +115,22 @@ class COTBBoxHead(BBoxHead):
         """The result of `roi_feature` -> scores of new and old classes, and deltas."""
         roi_feat = self.pooled(roi_feat)
         return BBoxOutput(
-            on_rows(self.cot_bbox_score, roi_feat),
-            on_rows(self._deltas, roi_feat),
-            on_rows(self.bbox_score, roi_feat),
+            apply_nonempty(self.cot_bbox_score, roi_feat),
+            apply_nonempty(self._deltas, roi_feat),
+            apply_nonempty(self.bbox_score, roi_feat),
         )
 
     def get_loss(self, out: BBoxOutput, samples: list[RoISamples]) -> dict[str, Tensor]:
         """`BBoxHead.get_loss`, and once the relation is known ``loss_bbox_cls_cot``."""
         losses = super().get_loss(out, samples)
         if self.cot_relation is not None:
-            labels = join([s.labels for s in samples])
+            labels = cat([s.labels for s in samples])
             losses["loss_bbox_cls_cot"] = self.loss_cot(out.cot_scores, labels, self.cot_relation)
         return losses
 
 
 @paddle.no_grad()
-def relation(cot_scores: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+def class_relationship(cot_scores: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """How much of every old class is in each new one, from what the old classifier says.
 
     Args:
@@ -145,5 +148,5 @@ def relation(cot_scores: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     rows = []
     for label in range(num_classes):
         own = paddle.nonzero(labels == label).flatten()
-        rows.append((paddle.gather(probs, own) if has_rows(own) else probs).mean(axis=0))
+        rows.append((probs if is_empty(own) else paddle.gather(probs, own)).mean(axis=0))
     return paddle.stack(rows)

@@ -14,7 +14,7 @@ from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
 from maskrcnn_edu.model.boxes import bbox2delta, delta2bbox
 from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
-from maskrcnn_edu.model.ops.empty import has_rows, join, on_rows, pick, total
+from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, gather_pairs, is_empty, sum_or_zero
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.structures import BBoxOutput, RoISamples
 
@@ -41,7 +41,7 @@ class TwoFCHead(nn.Layer):
 
     def forward(self, roi_feat: Tensor) -> Tensor:
         """[R, in_channel, r, r] -> [R, out_channel]."""
-        return on_rows(self._layers, roi_feat)
+        return apply_nonempty(self._layers, roi_feat)
 
     def _layers(self, roi_feat: Tensor) -> Tensor:
         return F.relu(self.fc7(F.relu(self.fc6(roi_feat.flatten(1)))))
@@ -111,11 +111,13 @@ class BBoxHead(nn.Layer):
     def forward(self, roi_feat: Tensor) -> BBoxOutput:
         """The result of `roi_feature` -> scores and deltas of every RoI."""
         roi_feat = self.pooled(roi_feat)
-        return BBoxOutput(on_rows(self.bbox_score, roi_feat), on_rows(self._deltas, roi_feat))
+        return BBoxOutput(
+            apply_nonempty(self.bbox_score, roi_feat), apply_nonempty(self._deltas, roi_feat)
+        )
 
     def pooled(self, roi_feat: Tensor) -> Tensor:
         """What is classified, [sum R, in_channel]: with ``with_pool`` the mean of the cells."""
-        return on_rows(_average, roi_feat) if self.with_pool else roi_feat
+        return apply_nonempty(_average, roi_feat) if self.with_pool else roi_feat
 
     def _deltas(self, roi_feat: Tensor) -> Tensor:
         """[R, in_channel] -> [R, C, 4]."""
@@ -129,14 +131,14 @@ class BBoxHead(nn.Layer):
 
         Source: Fast R-CNN paper, section 2.3.
         """
-        labels = join([s.labels for s in samples])  # [sum R]
+        labels = cat([s.labels for s in samples])  # [sum R]
         on_host = labels.numpy()  # one wait for both kinds of rows
         used = paddle.to_tensor(np.flatnonzero(on_host >= 0))
         is_foreground = (on_host >= 0) & (on_host < self.num_classes)
         foreground = paddle.to_tensor(np.flatnonzero(is_foreground))
         counted = foreground if self.loss_normalize_pos else used
         count = max(counted.shape[0], 1)  # without a RoI the sums are 0: 0 / 1
-        loss_cls = total(_cross_entropy(out.scores[used], labels[used])) / count
+        loss_cls = sum_or_zero(_cross_entropy(out.scores[used], labels[used])) / count
         loss_reg = self._regression(out.deltas, labels, samples, foreground) / count
         return {"loss_bbox_cls": loss_cls, "loss_bbox_reg": loss_reg}
 
@@ -146,18 +148,18 @@ class BBoxHead(nn.Layer):
         """Summed regression loss of the foreground RoIs, a scalar."""
         class_agnostic = deltas.shape[1] == 1
         column = paddle.zeros_like(foreground) if class_agnostic else labels[foreground]
-        pred = pick(deltas, foreground, column)  # [sum R, C, 4] -> [F, 4]
-        boxes = join([s.boxes for s in samples])[foreground]
-        gt_boxes = join([s.gt_boxes for s in samples])[foreground]
+        pred = gather_pairs(deltas, foreground, column)  # [sum R, C, 4] -> [F, 4]
+        boxes = cat([s.boxes for s in samples])[foreground]
+        gt_boxes = cat([s.gt_boxes for s in samples])[foreground]
         target = bbox2delta(boxes, gt_boxes, self.bbox_weight).detach()
         if self.bbox_loss is None:
-            return total((pred - target).abs())
-        pred, target = self._on_unit_box(pred), self._on_unit_box(target)
+            return sum_or_zero((pred - target).abs())
+        pred, target = self._decode_on_unit_box(pred), self._decode_on_unit_box(target)
         # PaddleDetection's factor, so that its learning rates fit this loss as well
         factor = 1 if self.loss_normalize_pos else self.num_classes
-        return total(self.bbox_loss(pred, target)) * factor
+        return sum_or_zero(self.bbox_loss(pred, target)) * factor
 
-    def _on_unit_box(self, deltas: Tensor) -> Tensor:
+    def _decode_on_unit_box(self, deltas: Tensor) -> Tensor:
         """Decode deltas [F, 4] on a box of side 1: overlaps do not depend on the size."""
         unit = paddle.zeros_like(deltas) + paddle.to_tensor([-0.5, -0.5, 0.5, 0.5])
         return delta2bbox(deltas, unit, self.bbox_weight)[:, 0]
@@ -170,6 +172,6 @@ def _average(roi_feat: Tensor) -> Tensor:
 
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """Scores [R, C + 1] (logits) and labels [R] -> one loss for each RoI, [R]."""
-    if not has_rows(labels):
+    if is_empty(labels):
         return scores[:, 0]
     return F.cross_entropy(scores, labels, reduction="none")

@@ -10,8 +10,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, nms_ranked, nonempty_bbox
-from maskrcnn_edu.model.ops.empty import has_rows, join, pick
+from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, nms_sorted, nonempty_bbox
+from maskrcnn_edu.model.ops.empty import cat, gather_pairs, is_empty
 from maskrcnn_edu.structures import BBoxOutput, Detections, Proposals
 
 
@@ -41,7 +41,7 @@ class RCNNBox:
             [R, C, 4] boxes, input frame.
         """
         decoded = clip_bbox(delta2bbox(deltas, boxes, self.prior_box_var), im_shape)
-        if not has_rows(boxes):
+        if is_empty(boxes):
             return paddle.zeros([0, self.num_classes, 4])
         return decoded.expand([boxes.shape[0], self.num_classes, 4])
 
@@ -81,15 +81,15 @@ class MultiClassNMS:
             class, then by RoI.
         """
         none = paddle.zeros([0], dtype="int64")
-        if not has_rows(boxes):
+        if is_empty(boxes):
             return none, none
         on_host = scores.numpy()  # the host waits once, not for every class
         classes = np.flatnonzero((on_host > self.score_threshold).any(axis=0)).tolist()
         chosen = [self._one_class(boxes[:, c], on_host[:, c]) for c in classes]
-        rows = join([none, *chosen])
-        labels = join([none, *(paddle.full_like(r, c) for r, c in zip(chosen, classes))])
+        rows = cat([none, *chosen])
+        labels = cat([none, *(paddle.full_like(r, c) for r, c in zip(chosen, classes))])
         if 0 <= self.keep_top_k < rows.shape[0]:
-            best = paddle.topk(pick(scores, rows, labels), self.keep_top_k)[1]
+            best = paddle.topk(gather_pairs(scores, rows, labels), self.keep_top_k)[1]
             rows, labels = rows[best], labels[best]
         order = paddle.argsort(labels * scores.shape[0] + rows)
         return rows[order], labels[order]
@@ -102,7 +102,7 @@ class MultiClassNMS:
         if self.nms_top_k > 0:
             best_first = best_first[: self.nms_top_k]
         rows = paddle.to_tensor(best_first)
-        keep = nms_ranked(paddle.gather(boxes, rows), self.nms_threshold, self.nms_eta)
+        keep = nms_sorted(paddle.gather(boxes, rows), self.nms_threshold, self.nms_eta)
         return paddle.gather(rows, keep)
 
 
@@ -134,10 +134,10 @@ class BBoxPostProcess:
         probs = F.softmax(out.scores)[:, : self.num_classes]  # without background
         boxes = self.decode(out.deltas, proposals.boxes, im_shape)  # [R, C, 4]
         rows, labels = self.nms(boxes, probs)
-        chosen = pick(boxes, rows, labels)  # [D, 4]
+        chosen = gather_pairs(boxes, rows, labels)  # [D, 4]
         inside = paddle.nonzero(nonempty_bbox(chosen)).flatten()  # clipping may leave nothing
         rows, labels = rows[inside], labels[inside]
-        return Detections(chosen[inside], labels, pick(probs, rows, labels), rows)
+        return Detections(chosen[inside], labels, gather_pairs(probs, rows, labels), rows)
 
 
 def image_size(im_shape: Tensor, scale_factor: Tensor) -> tuple[int, int]:
@@ -147,12 +147,12 @@ def image_size(im_shape: Tensor, scale_factor: Tensor) -> tuple[int, int]:
 
 
 @paddle.no_grad()
-def boxes_in_image(boxes: Tensor, im_shape: Tensor, scale_factor: Tensor) -> Tensor:
+def boxes_to_image_frame(boxes: Tensor, im_shape: Tensor, scale_factor: Tensor) -> Tensor:
     """Boxes [D, 4] of the input frame in the image frame, clipped.
 
     ``im_shape`` is [2] (height, width) of the input, ``scale_factor`` [2] (y, x).
     """
-    if not has_rows(boxes):
+    if is_empty(boxes):
         return boxes
     in_image = boxes / scale_factor.flip(0).tile([2])
     return clip_bbox(in_image, paddle.floor(im_shape / scale_factor + 0.5))

@@ -9,7 +9,7 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.model.matching import BACKGROUND, IGNORE, label_box, subsample_labels
-from maskrcnn_edu.model.ops.empty import join
+from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.structures import GroundTruth, Proposals, RoISamples
 
 
@@ -117,8 +117,8 @@ def generate_proposal_target(
     gt_index, kind = label_box(boxes, gt, fg_thresh, bg_thresh, False, ignore_thresh, assign_on_cpu)
     labels = _class_labels(kind, gt_index, gt, num_classes)
     if not is_cascade:
-        drawn = subsample_labels(labels, batch_size_per_im, fg_fraction, num_classes, use_random)
-        rows = join(drawn)
+        sampled = subsample_labels(labels, batch_size_per_im, fg_fraction, num_classes, use_random)
+        rows = cat(sampled)
         boxes, labels = boxes[rows], labels[rows]
         gt_index, proposal_index = gt_index[rows], proposal_index[rows]
     gt_boxes = gt.boxes[gt_index] if len(gt) else paddle.zeros_like(boxes)
@@ -131,7 +131,7 @@ def _candidates(proposals: Proposals, gt: GroundTruth, add_gt: bool) -> tuple[Te
     if not add_gt or len(gt) == 0:
         return proposals.boxes, index
     annotated = paddle.full([len(gt)], -1, dtype="int64")
-    return join([proposals.boxes, gt.boxes]), join([index, annotated])
+    return cat([proposals.boxes, gt.boxes]), cat([index, annotated])
 
 
 def _class_labels(kind: Tensor, gt_index: Tensor, gt: GroundTruth, num_classes: int) -> Tensor:

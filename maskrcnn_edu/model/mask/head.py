@@ -11,7 +11,7 @@ from maskrcnn_edu.model.backbone import ConvNormLayer
 from maskrcnn_edu.model.losses import binary_cross_entropy
 from maskrcnn_edu.model.mask.targets import MaskAssigner
 from maskrcnn_edu.model.ops.conv import Conv2D, Conv2DTranspose
-from maskrcnn_edu.model.ops.empty import has_rows, join, on_rows, pick
+from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, gather_pairs, is_empty
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.structures import MaskTargets
 
@@ -92,7 +92,7 @@ class MaskHead(nn.Layer):
 
     def forward(self, roi_feat: Tensor) -> Tensor:
         """RoI features [F, c, r, r] -> logits [F, C, M, M], M = 2 * r."""
-        return on_rows(self._logits, roi_feat)
+        return apply_nonempty(self._logits, roi_feat)
 
     def _logits(self, roi_feat: Tensor) -> Tensor:
         return self.mask_fcn_logits(self.head(roi_feat))
@@ -111,19 +111,19 @@ class MaskHead(nn.Layer):
 
         Source: Mask R-CNN paper, section 3 (the loss on masks).
         """
-        if not has_rows(mask_logits):  # the mean of nothing is no number
+        if is_empty(mask_logits):  # the mean of nothing is no number
             return {"loss_mask": paddle.zeros([])}
-        labels = join([t.labels for t in targets])
-        masks = join([t.masks for t in targets])
-        own = own_class(mask_logits, labels)
+        labels = cat([t.labels for t in targets])
+        masks = cat([t.masks for t in targets])
+        own = select_class(mask_logits, labels)
         return {"loss_mask": binary_cross_entropy(own, masks).mean()}
 
     @paddle.no_grad()
     def get_prediction(self, mask_logits: Tensor, labels: Tensor) -> Tensor:
         """Probabilities [D, M, M] of the class that each detection was given."""
-        return F.sigmoid(own_class(mask_logits, labels))
+        return F.sigmoid(select_class(mask_logits, labels))
 
 
-def own_class(mask_logits: Tensor, labels: Tensor) -> Tensor:
+def select_class(mask_logits: Tensor, labels: Tensor) -> Tensor:
     """[F, C, M, M] and labels [F] -> [F, M, M]: each RoI's mask for its own class."""
-    return pick(mask_logits, paddle.arange(labels.shape[0]), labels)
+    return gather_pairs(mask_logits, paddle.arange(labels.shape[0]), labels)

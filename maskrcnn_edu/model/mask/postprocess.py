@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.model.ops.bilinear import bilinear_weights
-from maskrcnn_edu.model.ops.empty import has_rows, to_host
+from maskrcnn_edu.model.ops.empty import is_empty, to_numpy
 from maskrcnn_edu.structures import BitMask
 
 
@@ -56,10 +56,10 @@ class MaskPostProcess:
             D masks: the pixels, and the whole pixels [x1, y1, x2, y2] of the image that they
             cover. Beyond them there is no object.
         """
-        if not has_rows(masks):
+        if is_empty(masks):
             return
         coords = pixel_coords(boxes, masks.shape[-1], height, width)
-        for mask, at_y, at_x in zip(*to_host(masks, *coords)):  # one copy to the host
+        for mask, at_y, at_x in zip(*to_numpy(masks, *coords)):  # one copy to the host
             yield paste_mask(mask, at_y, at_x, self.binary_thresh)
 
 

@@ -10,7 +10,7 @@ import paddle
 import pycocotools.mask as coco_mask
 
 from maskrcnn_edu.model.ops.bilinear import bilinear_weights
-from maskrcnn_edu.model.ops.empty import to_host
+from maskrcnn_edu.model.ops.empty import to_numpy
 from maskrcnn_edu.structures import BitMask, GroundTruth, MaskTargets, Polygons, RoISamples
 
 SHORTEST_SIDE = np.float32(0.1)  # pixels; keeps the scale finite for a box without area
@@ -51,7 +51,7 @@ def generate_mask_target(
     Source: document, "mask_assigner" (generate_mask_target).
     """
     # drawing is the host's work: everything it needs in one copy for each image
-    labels, boxes, gt_index = to_host(samples.labels, samples.boxes, samples.gt_index)
+    labels, boxes, gt_index = to_numpy(samples.labels, samples.boxes, samples.gt_index)
     rows = np.flatnonzero((labels >= 0) & (labels < num_classes))
     masks = np.zeros([len(rows), resolution, resolution], np.float32)
     for mask, row in zip(masks, rows):

@@ -63,7 +63,7 @@ class AnchorGenerator:
     def cell_anchors(self) -> list[list[list[float]]]:
         """Per level, the K anchors of a cell at the origin, as boxes around (0, 0)."""
         return [
-            [_around_origin(size, ratio) for size in sizes for ratio in ratios]
+            [_cell_anchor(size, ratio) for size in sizes for ratio in ratios]
             for sizes, ratios in zip(
                 self._per_level("anchor_sizes"), self._per_level("aspect_ratios")
             )
@@ -85,9 +85,11 @@ class AnchorGenerator:
             anchor of the cell. Some reach beyond the image; they are kept.
         """
         levels = zip(grid_sizes, self.strides, self.cell_anchors)
-        return [self._grid(h, w, stride, cell) for (h, w), stride, cell in levels]
+        return [self._grid_anchors(h, w, stride, cell) for (h, w), stride, cell in levels]
 
-    def _grid(self, height: int, width: int, stride: float, cell: list[list[float]]) -> Tensor:
+    def _grid_anchors(
+        self, height: int, width: int, stride: float, cell: list[list[float]]
+    ) -> Tensor:
         ys = (np.arange(height, dtype=np.float32) + self.offset) * stride
         xs = (np.arange(width, dtype=np.float32) + self.offset) * stride
         x, y = np.tile(xs, height), np.repeat(ys, width)  # [h * w] each, row by row
@@ -96,7 +98,7 @@ class AnchorGenerator:
         return paddle.to_tensor(anchors.reshape(-1, 4), dtype="float32")
 
 
-def _around_origin(size: float, ratio: float) -> list[float]:
+def _cell_anchor(size: float, ratio: float) -> list[float]:
     """A box of area size * size and height / width = ratio, centred on (0, 0)."""
     width = math.sqrt(size**2 / ratio)
     height = ratio * width

@@ -10,7 +10,7 @@ from paddle.nn.initializer import Normal
 from maskrcnn_edu.model.boxes import delta2bbox
 from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss, binary_cross_entropy
 from maskrcnn_edu.model.ops.conv import Conv2D
-from maskrcnn_edu.model.ops.empty import full_precision, total
+from maskrcnn_edu.model.ops.empty import sum_or_zero, to_float32
 from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.model.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.model.rpn.targets import RPNTargetAssign
@@ -103,28 +103,28 @@ class RPNHead(nn.Layer):
         deltas = paddle.concat([t.deltas for t in targets])  # [N * A, 4]
         sampled = paddle.nonzero(labels >= 0).flatten()
         positive = paddle.nonzero(labels == 1).flatten()
-        loss_cls = total(
+        loss_cls = sum_or_zero(
             binary_cross_entropy(rpn.scores.flatten()[sampled], labels[sampled].cast("float32"))
         )
         loss_reg = self._regression(rpn, deltas, positive)
-        asked_for = self.rpn_target_assign.batch_size_per_im * len(targets)
-        return {"loss_rpn_cls": loss_cls / asked_for, "loss_rpn_reg": loss_reg / asked_for}
+        num_requested = self.rpn_target_assign.batch_size_per_im * len(targets)
+        return {"loss_rpn_cls": loss_cls / num_requested, "loss_rpn_reg": loss_reg / num_requested}
 
     def _regression(self, rpn: RPNOutput, target: Tensor, positive: Tensor) -> Tensor:
         """Summed regression loss of the positive anchors, a scalar."""
         pred, target = rpn.deltas.reshape([-1, 4])[positive], target[positive]
         if self.loss_rpn_bbox is None:
-            return total((pred - target).abs())
+            return sum_or_zero((pred - target).abs())
         if self.loss_rpn_bbox.compares_boxes:  # an overlap of deltas would mean nothing
             anchors = rpn.anchors[positive % rpn.anchors.shape[0]]
             pred, target = delta2bbox(pred, anchors)[:, 0], delta2bbox(target, anchors)[:, 0]
-        return total(self.loss_rpn_bbox(pred, target))
+        return sum_or_zero(self.loss_rpn_bbox(pred, target))
 
 
 def _join_levels(maps: list[Tensor], per_anchor: int) -> Tensor:
     """L maps [N, K * per_anchor, h, w] -> [N, A, per_anchor]; row i belongs to anchor i."""
     # channels last, because anchors are ordered by row, column, anchor of the cell
-    last = [full_precision(m).transpose([0, 2, 3, 1]) for m in maps]
+    last = [to_float32(m).transpose([0, 2, 3, 1]) for m in maps]
     rows = [m.reshape([m.shape[0], -1, per_anchor]) for m in last]
     return paddle.concat(rows, axis=1)
 

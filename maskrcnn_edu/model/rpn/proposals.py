@@ -9,8 +9,8 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, exact_exp, nms_ranked
-from maskrcnn_edu.model.ops.empty import join
+from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, exp_float64, nms_sorted
+from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.structures import Proposals, ProposalSteps
 
 SMALLEST_SIDE = 1.0
@@ -88,7 +88,7 @@ class ProposalGenerator:
         index = paddle.concat(best)  # [k], and so many rows from here on
         scores, deltas, anchors = (paddle.gather(x, index) for x in (scores, deltas, anchors))
         # to the last bit, because a bit can decide which of two boxes suppression keeps
-        boxes = delta2bbox(deltas, anchors, exp=exact_exp).squeeze(1)  # [k, 1, 4] -> [k, 4]
+        boxes = delta2bbox(deltas, anchors, exp=exp_float64).squeeze(1)  # [k, 1, 4] -> [k, 4]
         boxes = clip_bbox(boxes, im_shape)
         large = self._large_rows(boxes, [len(level) for level in best])
         survivors = [self._nms_level(boxes, rows) for rows in large]
@@ -126,7 +126,7 @@ class ProposalGenerator:
 
     def _nms_level(self, boxes: Tensor, rows: Tensor) -> Tensor:
         """Those rows of one level, best first, that are no near copies of better ones."""
-        survivors = nms_ranked(paddle.gather(boxes, rows), self.nms_thresh, self.eta)
+        survivors = nms_sorted(paddle.gather(boxes, rows), self.nms_thresh, self.eta)
         return paddle.gather(rows, survivors)
 
     @property
@@ -136,7 +136,7 @@ class ProposalGenerator:
 
     def _post_nms_topk(self, levels: list[Tensor], scores: Tensor) -> Tensor:
         """All levels' rows; only the ``post_nms_top_n`` with the best scores if there are more."""
-        rows = join(levels)
+        rows = cat(levels)
         if len(rows) <= self.post_nms_top_n:
             return rows
         best = paddle.topk(paddle.gather(scores, rows), self.post_nms_top_n)[1]

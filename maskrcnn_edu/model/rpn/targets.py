@@ -9,7 +9,7 @@ from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox2delta
 from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box, subsample_labels
-from maskrcnn_edu.model.ops.empty import has_rows, join
+from maskrcnn_edu.model.ops.empty import cat, is_empty
 from maskrcnn_edu.structures import AnchorTargets, GroundTruth
 
 
@@ -71,13 +71,13 @@ class RPNTargetAssign:
 
 
 def _only_sampled(labels: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
-    """Labels [A] in which every anchor that was not drawn is ignored."""
-    drawn = join([foreground, background])
-    values = join(
+    """Labels [A] in which every anchor that was not sampled is ignored."""
+    sampled = cat([foreground, background])
+    values = cat(
         [
             paddle.full(foreground.shape, FOREGROUND, dtype="int32"),
             paddle.full(background.shape, BACKGROUND, dtype="int32"),
         ]
     )
     nothing = paddle.full_like(labels, IGNORE)
-    return paddle.scatter(nothing, drawn, values) if has_rows(drawn) else nothing
+    return nothing if is_empty(sampled) else paddle.scatter(nothing, sampled, values)

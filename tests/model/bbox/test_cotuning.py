@@ -8,7 +8,7 @@ import yaml
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import parse_config
 from maskrcnn_edu.config.yaml_files import ConfigError
-from maskrcnn_edu.model.bbox.cotuning import COTBBoxHead, COTLoss, relation
+from maskrcnn_edu.model.bbox.cotuning import COTBBoxHead, COTLoss, class_relationship
 from maskrcnn_edu.model.bbox.head import BBoxHead
 from maskrcnn_edu.weights.pdparams import write_pdparams
 from maskrcnn_edu.weights.pretrained import load_pretrained
@@ -90,7 +90,7 @@ def test_a_relation_of_another_shape(model):
 def test_the_relation_is_the_mean_answer():
     big = 50.0
     scores = paddle.to_tensor([[big, 0, 99], [0, big, 99], [0, big, 99], [0, 0, 99]])
-    made = relation(scores, paddle.to_tensor([0, 0, 1, 1]), 3).numpy()
+    made = class_relationship(scores, paddle.to_tensor([0, 0, 1, 1]), 3).numpy()
     np.testing.assert_allclose(made[:2], [[0.5, 0.5], [0.25, 0.75]], atol=1e-6)
     np.testing.assert_allclose(made[2], [0.375, 0.625], atol=1e-6)  # no box: the mean of all
 

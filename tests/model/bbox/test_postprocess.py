@@ -8,7 +8,7 @@ from maskrcnn_edu.model.bbox.postprocess import (
     BBoxPostProcess,
     MultiClassNMS,
     RCNNBox,
-    boxes_in_image,
+    boxes_to_image_frame,
     image_size,
 )
 from maskrcnn_edu.structures import BBoxOutput, Proposals
@@ -159,7 +159,7 @@ def test_no_proposals_or_no_scores_above_the_threshold(rois):
 def test_boxes_in_the_image_frame():
     # y was doubled, x was multiplied by four; the file has 30 rows and 20 columns
     boxes = tensor([[8, 8, 16, 20], [0, 0, 90, 70]])
-    made = boxes_in_image(boxes, tensor([60, 80]), tensor([2, 4]))
+    made = boxes_to_image_frame(boxes, tensor([60, 80]), tensor([2, 4]))
     assert made.tolist() == [[2, 4, 4, 10], [0, 0, 20, 30]]
 
 
@@ -171,5 +171,5 @@ def test_the_size_of_the_file():
 
 
 def test_no_box_to_move():
-    made = boxes_in_image(paddle.zeros([0, 4]), tensor([60, 80]), tensor([2, 4]))
+    made = boxes_to_image_frame(paddle.zeros([0, 4]), tensor([60, 80]), tensor([2, 4]))
     assert made.shape == [0, 4]

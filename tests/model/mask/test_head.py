@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.model.mask.head import MaskFeat, MaskHead, own_class
+from maskrcnn_edu.model.mask.head import MaskFeat, MaskHead, select_class
 from maskrcnn_edu.structures import MaskTargets
 
 C = 3
@@ -30,9 +30,9 @@ def logits(value, count):
 
 def test_own_class_picks_row_by_row():
     every = paddle.arange(2 * C * 4, dtype="float32").reshape([2, C, 2, 2])
-    own = own_class(every, paddle.to_tensor([2, 0]))
+    own = select_class(every, paddle.to_tensor([2, 0]))
     assert own.tolist() == [[[8, 9], [10, 11]], [[12, 13], [14, 15]]]
-    assert own_class(every[:0], paddle.zeros([0], dtype="int64")).shape == [0, 2, 2]
+    assert select_class(every[:0], paddle.zeros([0], dtype="int64")).shape == [0, 2, 2]
 
 
 # ---- loss ------------------------------------------------------------------------
