@@ -46,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--config", nargs="+", default=CONFIGS, metavar="NAME|FILE",
                          help="what to measure (%(default)s)")  # fmt: skip
     command.add_argument("--size", nargs="+", type=int, metavar="PIXELS",
-                         help="sides of the square pictures (what the configuration reads, "
+                         help="sides of the square images (what the configuration reads, "
                          "at most 256)")  # fmt: skip
-    command.add_argument("--batch", nargs="+", type=int, default=[1], help="pictures per step (1)")
+    command.add_argument("--batch", nargs="+", type=int, default=[1], help="images per step (1)")
     command.add_argument("--mode", nargs="+", choices=MODES, default=MODES, help="(both)")
     command.add_argument("--repeat", type=int, default=5, help="steps that count, per case (5)")
     command.add_argument("--threads", type=int, help="threads of Paddle's CPU code (its default)")
@@ -71,18 +71,18 @@ def run(options: argparse.Namespace) -> int:
     machine = describe() | ({"threads": options.threads} if options.threads else {})
     about = _about(machine)
     if options.growth:
-        grown = growth.measure_growth(growth.AXES, _say)
+        grown = growth.measure_growth(growth.AXES, _log)
         _print("As the work grows", about, growth.report(grown))
         content = {"growth": [{"axis": vars(g.axis), "stages": g.stages} for g in grown]}
     elif options.peer:
         peer = compare.Peer(options.peer, options.peer_code, options.pairs, options.threads)
-        compared = compare.compare_all(_cases(options), peer, _say)
+        compared = compare.compare_all(_cases(options), peer, _log)
         _print("Beside PaddleDetection", about, compare.report(compared))
         content = {"pairs": [compare.as_json(c) for c in compared]}
     else:
-        found = measure.measure_all(_cases(options), options.repeat, options.threads, _say)
-        _print("By stage", about, measure.summary(found), *map(measure.by_stage, found))
-        content = {"cases": [measure.as_json(m) for m in found]}
+        measured = measure.measure_all(_cases(options), options.repeat, options.threads, _log)
+        _print("By stage", about, measure.summary(measured), *map(measure.by_stage, measured))
+        content = {"cases": [measure.as_json(m) for m in measured]}
     if options.json:
         _write({"machine": machine, **content}, Path(options.json))
     return 0
@@ -134,7 +134,7 @@ def _print(*paragraphs: str) -> None:
     print("\n## " + "\n\n".join(paragraphs))
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     """Progress goes to stderr, so that stdout is a page of Markdown."""
     print(text, file=sys.stderr, flush=True)
 

@@ -16,17 +16,17 @@ from typing import Any
 
 import paddle
 
-from benchmarks.channel import Channel
 from benchmarks.machine import plain_environment
 from benchmarks.measure import OURS
-from benchmarks.table import megabytes, spread, table
+from benchmarks.process import Worker
+from benchmarks.table import median_range, megabytes, table
 from benchmarks.work import PASTED, TARGETS, Case, case_config, prepare
 from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.model.optimizer import OptimizerBuilder
 
-CURE = "; that environment needs Paddle and paddledet 2.6.0, see docs/speed.md"
+FIX = "; that environment needs Paddle and paddledet 2.6.0, see docs/speed.md"
 PEER_WORKER = Path(__file__).parent / "peer_worker.py"
 
 PEER_SIZES = (
@@ -132,30 +132,30 @@ def compare(case: Case, peer: Peer, pieces: bool = True) -> list[Compared]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         prepare(case, Path(folder))
-        open_channel = stack.enter_context
-        theirs = open_channel(_peer_channel(peer))
-        theirs.ask("load", **_peer_work(case, folder))
-        ours = [open_channel(_our_channel(peer.threads))]
-        ours[0].ask("load", folder=folder)
-        least = theirs.ask("facts")["threads"]
-        if ours[0].ask("facts")["threads"] > least:
-            ours.append(open_channel(_our_channel(least)))
-            ours[1].ask("load", folder=folder)
-        found = _in_turn(case, case.mode, "plain", ours, theirs, peer.pairs)
-        found += _memory(found[0])
+        theirs = stack.enter_context(_peer_worker(peer))
+        theirs.call("load", **_peer_work(case, folder))
+        ours = [stack.enter_context(_our_worker(peer.threads))]
+        ours[0].call("load", folder=folder)
+        least = theirs.call("facts")["threads"]
+        if ours[0].call("facts")["threads"] > least:
+            ours.append(stack.enter_context(_our_worker(least)))
+            ours[1].call("load", folder=folder)
+        compared = _in_turn(case, case.mode, "plain", ours, theirs, peer.pairs)
+        compared += _memory(compared[0])
         if pieces:
             for what in ("paste", "mask_targets"):
-                found += _in_turn(case, what.replace("_", " "), what, ours, theirs, peer.pairs)
-    return found
+                name = what.replace("_", " ")
+                compared += _in_turn(case, name, what, ours, theirs, peer.pairs)
+    return compared
 
 
-def _our_channel(threads: int | None) -> Channel:
-    return Channel("bench", OURS, plain_environment(threads))
+def _our_worker(threads: int | None) -> Worker:
+    return Worker("benchmarks", OURS, plain_environment(threads))
 
 
-def _peer_channel(peer: Peer) -> Channel:
+def _peer_worker(peer: Peer) -> Worker:
     environment = plain_environment(peer.threads)
-    return Channel(f"--peer {peer.python}", peer.command(), environment, CURE)
+    return Worker(f"--peer {peer.python}", peer.command(), environment, FIX)
 
 
 def _peer_work(case: Case, folder: str) -> dict[str, Any]:
@@ -166,45 +166,45 @@ def _peer_work(case: Case, folder: str) -> dict[str, Any]:
 
 
 def _in_turn(
-    case: Case, what: str, work: str, ours: Sequence[Channel], theirs: Channel, pairs: int
+    case: Case, what: str, work: str, ours: Sequence[Worker], theirs: Worker, pairs: int
 ) -> list[Compared]:
     """All sides do the same in turn, once more than counts; a comparison for each of ours."""
     sides = [theirs, *ours]
-    rounds = [[side.ask(work)["seconds"] for side in sides] for _ in range(pairs + 1)]
+    rounds = [[side.call(work)["seconds"] for side in sides] for _ in range(pairs + 1)]
     their_times, *our_times = (list(times) for times in zip(*rounds[1:]))
-    peer_facts, found = theirs.ask("facts"), []
+    peer_facts, compared = theirs.call("facts"), []
     for side, times in zip(ours, our_times):
-        facts = {"ours": side.ask("facts"), "peer": peer_facts}
+        facts = {"ours": side.call("facts"), "peer": peer_facts}
         threads = (facts["ours"]["threads"], peer_facts["threads"])
-        found.append(Compared(case, what, times, their_times, facts, threads))
-    return found
+        compared.append(Compared(case, what, times, their_times, facts, threads))
+    return compared
 
 
 def _memory(steps: Compared) -> list[Compared]:
-    """Peak memory after these steps, as far as the system says it."""
-    found = []
+    """Peak memory after these steps, as far as the system reports it."""
+    compared = []
     for key, what in (("peak_memory", "memory"), ("peak_gpu_memory", "GPU memory")):
         what = f"{what}, {steps.case.mode}"
         both = [steps.counts[side][key] for side in ("ours", "peer")]
         if None not in both:
             ours, theirs = ([value] for value in both)
-            found.append(replace(steps, what=what, ours=ours, peer=theirs))
-    return found
+            compared.append(replace(steps, what=what, ours=ours, peer=theirs))
+    return compared
 
 
-def compare_all(cases: Sequence[Case], peer: Peer, say: Callable[[str], None]) -> list[Compared]:
-    """Compare all cases; ``say`` hears which one is next, and what was found."""
-    found: list[Compared] = []
+def compare_all(cases: Sequence[Case], peer: Peer, log: Callable[[str], None]) -> list[Compared]:
+    """Compare all cases; ``log`` gets a line before each, and its ratios."""
+    compared: list[Compared] = []
     done: set[Case] = set()
     for number, case in enumerate(cases, start=1):
-        say(f"{number} of {len(cases)}: {case}")
+        log(f"{number} of {len(cases)}: {case}")
         same = replace(case, mode="train", batch=1)  # pieces depend on neither
         new = compare(case, peer, pieces=same not in done)
         done.add(same)
-        found += new
+        compared += new
         for c in new:
-            say(f"  {c.what}, threads {_threads(c)}: {_pair_by_pair(c)}")
-    return found
+            log(f"  {c.what}, threads {_threads(c)}: {_pair_by_pair(c)}")
+    return compared
 
 
 def _threads(c: Compared) -> str:
@@ -217,37 +217,37 @@ def _pair_by_pair(c: Compared) -> str:
     return ", ".join(f"{ratio:.2f}" for ratio in c.ratios)
 
 
-def report(found: Sequence[Compared]) -> str:
+def report(compared: Sequence[Compared]) -> str:
     """The ratios as a table, and what was compared."""
     head = ["configuration", "pixels", "batch", "what", "threads", "ours", "PaddleDetection",
             "median ratio", "ratios pair by pair"]  # fmt: skip
     names = {"paste": f"pasting {PASTED} masks", "mask targets": f"mask targets, {TARGETS} RoIs"}
     rows = []
-    for c in found:
-        shown = _bytes if "memory" in c.what else spread
+    for c in compared:
+        shown = _bytes if "memory" in c.what else median_range
         rows.append([
             Path(c.case.config).stem, str(c.case.size), str(c.case.batch),
             names.get(c.what, c.what), _threads(c), shown(c.ours), shown(c.peer),
             f"{statistics.median(c.ratios):.2f}", _pair_by_pair(c),
         ])  # fmt: skip
-    return f"{table(head, rows)}\n\n{_what_was_compared(found)}"
+    return f"{table(head, rows)}\n\n{_what_was_compared(compared)}"
 
 
 def _bytes(values: Sequence[float]) -> str:
     return megabytes(int(values[0]))
 
 
-def _what_was_compared(found: Sequence[Compared]) -> str:
+def _what_was_compared(compared: Sequence[Compared]) -> str:
     """Counts of both sides, and the changes that PaddleDetection needed."""
     steps: dict[Case, Compared] = {}
-    for c in found:
+    for c in compared:
         if c.what == c.case.mode:  # with another number of threads there is the same to do
             steps.setdefault(c.case, c)
     lines = []
     for case, c in steps.items():
         sides = [f"{side} {_counts(c.counts[side])}" for side in ("ours", "peer")]
         lines.append(f"- {case}: {'; '.join(sides)}")
-    changed = {Path(c.case.config).stem: c.case.changes for c in found if c.case.changes}
+    changed = {Path(c.case.config).stem: c.case.changes for c in compared if c.case.changes}
     for name, changes in changed.items():
         lines.append(f"- {name} on both sides with `--set {' '.join(changes)}`")
     return "\n".join(lines)

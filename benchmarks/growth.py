@@ -30,7 +30,7 @@ REPEAT = 3
 
 @dataclass(frozen=True)
 class Point:
-    """How much work there is: side of the picture, RoIs and objects of an image."""
+    """How much work there is: side of the image, RoIs and objects of an image."""
 
     size: int = 256
     rois: int = 64
@@ -56,7 +56,7 @@ class Axis:
 
 
 AXES = (
-    Axis("size", "side of the picture in pixels", (128, 256, 512, 1024), {
+    Axis("size", "side of the image in pixels", (128, 256, 512, 1024), {
         "data": 2, "proposals": 2, "rpn_target_assign": 2, "roi_align": 2, "mask_post_process": 2,
         "losses": 2,
     }),
@@ -84,33 +84,33 @@ class Grown:
     stages: dict[str, list[float]]
 
 
-def measure_growth(axes: Sequence[Axis], say: Callable[[str], None]) -> list[Grown]:
+def measure_growth(axes: Sequence[Axis], log: Callable[[str], None]) -> list[Grown]:
     """Measure the stages between the networks along all axes."""
-    found = []
+    grown = []
     for axis in axes:
         points = []
         for value in axis.values:
-            say(f"{axis.name}: {value}")
+            log(f"{axis.name}: {value}")
             points.append(_measure(replace(Point(), **{axis.quantity: value})))
         names = [name for name in STAGES if name not in (*NETWORK, "rest")]
-        found.append(Grown(axis, {n: [p.get(n, 0.0) for p in points] for n in names}))
-    return found
+        grown.append(Grown(axis, {n: [p.get(n, 0.0) for p in points] for n in names}))
+    return grown
 
 
 def _measure(point: Point) -> dict[str, float]:
     """Median seconds of every stage, of a training step or (stages of its own) a prediction."""
-    found: dict[str, float] = {}
+    medians: dict[str, float] = {}
     for mode in ("predict", "train"):
         case = Case(CONFIG, point.size, 1, mode, (*FEW_CHANNELS, *_rois(point.rois)))
         with tempfile.TemporaryDirectory() as folder:
             prepare(case, Path(folder))
             work = _with_objects(read_work(Path(folder)), point)
             bench = Bench(work, read_weights(Path(folder)))
-            with bench.open:  # the pictures are read again and again
+            with bench.open:  # the images are read again and again
                 bench.plain()
                 steps = [bench.step()["stages"] for _ in range(REPEAT)]
-        found |= {n: statistics.median(s.get(n, 0.0) for s in steps) for n in steps[0]}
-    return found
+        medians |= {n: statistics.median(s.get(n, 0.0) for s in steps) for n in steps[0]}
+    return medians
 
 
 def _rois(count: int) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _rois(count: int) -> tuple[str, ...]:
 
 
 def _with_objects(work: Work, point: Point) -> Work:
-    """The same work with so many objects in the picture."""
+    """The same work with so many objects in the image."""
     gt = scattered(point.objects, point.size)
     near = moved_copies(gt.boxes.numpy(), len(work.arrays["near0"]), point.size)
     batch = replace(work.batch, gt=[gt])
@@ -147,9 +147,9 @@ def scattered(count: int, size: int) -> GroundTruth:
     )
 
 
-def report(found: Sequence[Grown]) -> str:
+def report(grown: Sequence[Grown]) -> str:
     """A table for every axis: times, how often as long at the end, and how often as much work."""
-    return "\n\n".join(map(_one_axis, found))
+    return "\n\n".join(map(_one_axis, grown))
 
 
 def _one_axis(grown: Grown) -> str:

@@ -10,25 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.channel import Channel
 from benchmarks.machine import plain_environment
-from benchmarks.stopwatch import BETWEEN, STAGES
-from benchmarks.table import megabytes, seconds, share, spread, table
+from benchmarks.process import Worker
+from benchmarks.stopwatch import NON_NETWORK, STAGES
+from benchmarks.table import median_range, megabytes, seconds, share, table
 from benchmarks.work import Case, prepare
 
 OURS = (sys.executable, "-m", "benchmarks.worker")
+JSON_KEYS = {"networks_only": "bare", "data_wait": "waited"}
+"""Fields of `Measured` that a file of results calls otherwise."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found out about a case.
+    """What was measured of a case.
 
     Attributes:
         case: what was measured.
-        seconds: of every step, reading its pictures included.
+        seconds: of every step, reading its images included.
         stages: of every stage, one number per step; they add up to ``seconds``.
-        bare: of the networks alone, in turn with the steps.
-        waited: of each of some more steps, waiting for a batch that is prepared in the
+        networks_only: of the networks alone, in turn with the steps.
+        data_wait: of each of some more steps, waiting for a batch that is prepared in the
             background, as while training.
         syncs: place and operation -> how often the host waits there in one step.
         counts: proposals, RoIs, foreground RoIs, loss; or proposals and detections.
@@ -39,42 +41,42 @@ class Measured:
     case: Case
     seconds: list[float]
     stages: dict[str, list[float]]
-    bare: list[float]
-    waited: list[float]
+    networks_only: list[float]
+    data_wait: list[float]
     syncs: dict[str, int]
     counts: dict[str, float]
     peak_memory: int | None
     peak_gpu_memory: int | None
 
     @property
-    def rest(self) -> float:
+    def outside_networks(self) -> float:
         """The share of a step that is not the networks', 0 .. 1."""
-        return 1 - statistics.median(self.bare) / statistics.median(self.seconds)
+        return 1 - statistics.median(self.networks_only) / statistics.median(self.seconds)
 
     @property
-    def between(self) -> float:
-        """The share of a step that belongs to the stages between the networks, 0 .. 1."""
-        times = [statistics.median(self.stages.get(name, [0.0])) for name in BETWEEN]
+    def non_network(self) -> float:
+        """The share of a step that belongs to the stages of `NON_NETWORK`, 0 .. 1."""
+        times = [statistics.median(self.stages.get(name, [0.0])) for name in NON_NETWORK]
         return sum(times) / statistics.median(self.seconds)
 
 
 def measure(case: Case, repeat: int, threads: int | None = None) -> Measured:
-    """Measure a case: steps and bare networks in turn, after one of each that does not count."""
+    """Measure a case: steps and networks alone in turn, after one of each that does not count."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        Channel("bench", OURS, plain_environment(threads)) as worker,
+        Worker("benchmarks", OURS, plain_environment(threads)) as worker,
     ):
         prepare(case, Path(folder))
-        worker.ask("load", folder=folder)
-        worker.ask("step")
-        facts = worker.ask("step") and worker.ask("facts")  # before anything else takes memory
-        worker.ask("bare")
-        steps, bare = [], []
+        worker.call("load", folder=folder)
+        worker.call("step")
+        facts = worker.call("step") and worker.call("facts")  # before anything else takes memory
+        worker.call("networks_only")
+        steps, networks_only = [], []
         for _ in range(repeat):
-            steps.append(worker.ask("step"))
-            bare.append(worker.ask("bare")["seconds"])
-        waited = worker.ask("fed", times=repeat)["seconds"]
-        syncs = worker.ask("syncs")
+            steps.append(worker.call("step"))
+            networks_only.append(worker.call("networks_only")["seconds"])
+        data_wait = worker.call("with_loader", times=repeat)["seconds"]
+        syncs = worker.call("syncs")
     names = [name for name in STAGES if any(name in step["stages"] for step in steps)]
     names += sorted({name for step in steps for name in step["stages"]} - set(names))
     memory = {key: facts.pop(key) for key in ("peak_memory", "peak_gpu_memory")}
@@ -84,32 +86,33 @@ def measure(case: Case, repeat: int, threads: int | None = None) -> Measured:
         case,
         [step["seconds"] for step in steps],
         {name: [step["stages"].get(name, 0.0) for step in steps] for name in names},
-        bare, waited, syncs, facts, **memory,
+        networks_only, data_wait, syncs, facts, **memory,
     )  # fmt: skip
 
 
 def measure_all(
-    cases: Sequence[Case], repeat: int, threads: int | None, say: Callable[[str], None]
+    cases: Sequence[Case], repeat: int, threads: int | None, log: Callable[[str], None]
 ) -> list[Measured]:
-    """Measure all cases; ``say`` hears which one is next."""
-    found = []
+    """Measure all cases; ``log`` gets a line before each."""
+    results = []
     for number, case in enumerate(cases, start=1):
-        say(f"{number} of {len(cases)}: {case}")
-        found.append(measure(case, repeat, threads))
-    return found
+        log(f"{number} of {len(cases)}: {case}")
+        results.append(measure(case, repeat, threads))
+    return results
 
 
-def summary(found: Sequence[Measured]) -> str:
+def summary(results: Sequence[Measured]) -> str:
     """One line per case."""
     head = ["configuration", "pixels", "batch", "", "a step", "per image", "network alone",
             "not the network", "between", "waiting for data", "memory", "waits"]  # fmt: skip
     rows = []
-    for m in found:
+    for m in results:
         each = statistics.median(m.seconds) / m.case.batch
         rows.append([
             Path(m.case.config).stem, str(m.case.size), str(m.case.batch), m.case.mode,
-            spread(m.seconds), seconds(each), spread(m.bare), f"{100 * m.rest:.1f} %",
-            f"{100 * m.between:.1f} %", seconds(statistics.median(m.waited)), _memory(m),
+            median_range(m.seconds), seconds(each), median_range(m.networks_only),
+            f"{100 * m.outside_networks:.1f} %", f"{100 * m.non_network:.1f} %",
+            seconds(statistics.median(m.data_wait)), _memory(m),
             str(sum(m.syncs.values())),
         ])  # fmt: skip
     return table(head, rows)
@@ -124,7 +127,7 @@ def by_stage(m: Measured) -> str:
     """A case's stages, and what it had to do."""
     total = statistics.median(m.seconds)
     rows = [
-        [STAGES.get(name, name), spread(times), share(statistics.median(times), total)]
+        [STAGES.get(name, name), median_range(times), share(statistics.median(times), total)]
         for name, times in m.stages.items()
     ]
     counts = ", ".join(f"{value:g} {name}" for name, value in m.counts.items() if name != "loss")
@@ -133,5 +136,7 @@ def by_stage(m: Measured) -> str:
 
 
 def as_json(m: Measured) -> dict[str, Any]:
-    """Everything about a case in plain values."""
-    return {**vars(m), "case": vars(m.case), "not_network": m.rest, "between": m.between}
+    """Everything about a case in plain values, under the keys that programs know."""
+    values = {JSON_KEYS.get(name, name): value for name, value in vars(m).items()}
+    shares = {"not_network": m.outside_networks, "between": m.non_network}
+    return {**values, "case": vars(m.case), **shares}

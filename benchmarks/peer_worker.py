@@ -205,7 +205,7 @@ class Peer:
         return {"seconds": seconds}
 
     def paste(self) -> dict[str, Any]:
-        """Paste the prepared masks at the picture's size."""
+        """Paste the prepared masks at the image's size."""
         paddle, size = self.paddle, self.content["case"]["size"]
         probs, boxes = self.arrays["paste_probs"], self.arrays["paste_boxes"]
         # label, score, box

@@ -1,4 +1,4 @@
-"""What is measured: drawn pictures and their objects, in files as a dataset has them."""
+"""What is measured: drawn images and their objects, in files as a dataset has them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FEWEST_OBJECTS = 3
 
 
 def write_scenes(folder: Path, size: int, count: int, classes: int) -> CocoDataset:
-    """Draw pictures into a folder, with annotations.
+    """Draw images into a folder, with annotations.
 
     Every object is one that polygons can say, because PaddleDetection's mask targets know
-    no other: no rings, no crowds, nothing hidden.
+    no other kind: no rings, no crowds, nothing hidden.
 
     Args:
         folder: is made.
-        size: side of the square pictures, in pixels.
+        size: side of the square images, in pixels.
         count: how many.
         classes: classes that the annotations tell apart.
     """

@@ -36,7 +36,7 @@ STAGES = {
 NETWORK = ("backbone", "neck", "rpn_head", "bbox_head", "mask_head", "backward", "optimizer")
 """Stages that are convolutions and products, or follow from them."""
 
-BETWEEN = (
+NON_NETWORK = (
     "data", "proposals", "rpn_target_assign", "bbox_assigner", "bbox_post_process",
     "mask_assigner", "mask_post_process",
 )  # fmt: skip
@@ -45,7 +45,7 @@ BETWEEN = (
 
 def now() -> float:
     """The time in seconds, after a GPU has done all that it was asked to do."""
-    if paddle.get_device() != "cpu":  # the CPU computes before it answers
+    if paddle.get_device() != "cpu":  # the CPU computes before it returns
         paddle.device.synchronize()
     return time.perf_counter()
 
@@ -64,15 +64,15 @@ class Stopwatch:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """What happens within the block is time of this stage."""
-        self._book()
+        self._record()
         self._running.append(name)
         try:
             yield
         finally:
-            self._book()
+            self._record()
             self._running.pop()
 
-    def _book(self) -> None:
+    def _record(self) -> None:
         """Give the time since the last change to the stage that is running."""
         moment = now()
         if self._running:

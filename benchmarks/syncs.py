@@ -51,7 +51,7 @@ def count_syncs() -> Iterator[Syncs]:
     One wait counts once: ``float(tensor)`` also calls ``item()``, which is the same wait.
     Seen are calls from this package only. Reading a shape is none, nor is ``len(tensor)``.
     """
-    found = Syncs()
+    syncs = Syncs()
     tensor = type(paddle.ones([1]))
     inside: list[str] = []
     places = [(tensor, name) for name in READS if hasattr(tensor, name)]
@@ -61,12 +61,12 @@ def count_syncs() -> Iterator[Syncs]:
     with contextlib.ExitStack() as stack:
         for owner, name in places:
             original = getattr(owner, name)
-            counted = _counted(original, name, found, inside)
+            counted = _counted(original, name, syncs, inside)
             _replace(stack, owner, name, counted)
             for module in users:  # `from paddle.vision.ops import nms`
                 if getattr(module, name, None) is original:
                     _replace(stack, module, name, counted)
-        yield found
+        yield syncs
 
 
 def _replace(stack: contextlib.ExitStack, owner: object, name: str, value: Callable) -> None:
@@ -74,13 +74,13 @@ def _replace(stack: contextlib.ExitStack, owner: object, name: str, value: Calla
     setattr(owner, name, value)
 
 
-def _counted(original: Callable, name: str, found: Syncs, inside: list[str]) -> Callable:
-    """The function, which also says that it was called (unless by another of them)."""
+def _counted(original: Callable, name: str, syncs: Syncs, inside: list[str]) -> Callable:
+    """The function, which also counts its calls (unless another of them made the call)."""
 
     @functools.wraps(original)
     def call(*args, **options):
         if not inside:
-            found[_caller(), name] += 1
+            syncs[_caller(), name] += 1
         inside.append(name)
         try:
             return original(*args, **options)

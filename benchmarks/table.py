@@ -19,7 +19,7 @@ def seconds(value: float) -> str:
     return f"{number:.{digits}f} {unit}"
 
 
-def spread(values: Sequence[float]) -> str:
+def median_range(values: Sequence[float]) -> str:
     """``median (min..max)`` of times in seconds."""
     low, high = seconds(min(values)), seconds(max(values))
     return f"{seconds(statistics.median(values))} ({low}..{high})"

@@ -1,7 +1,7 @@
 """One piece of work to measure, as a folder of files that two programs can read.
 
-The folder holds ``work.json`` (configuration, polygons), ``arrays.npz`` (picture, boxes),
-``weights.npz`` (by state-dict name) and ``pictures`` (what the reader reads).
+The folder holds ``work.json`` (configuration, polygons), ``arrays.npz`` (image, boxes),
+``weights.npz`` (by state-dict name) and ``images`` (what the reader reads).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import paddle
 
 from benchmarks.scene import moved_copies, write_scenes
-from benchmarks.weights import busy_model
+from benchmarks.weights import calibrated_model
 from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config, parse_config
 from maskrcnn_edu.config.yaml_files import Config
@@ -25,6 +25,7 @@ from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch, GroundTruth
+from maskrcnn_edu.training.record_arrays import from_arrays, to_arrays
 
 MODES = ("train", "predict")
 SMALLEST, LARGEST = 64, 2048  # pixels; the drawn scenes need 64
@@ -37,8 +38,8 @@ class Case:
 
     Attributes:
         config: name or file of a configuration.
-        size: side of the square pictures, in pixels.
-        batch: pictures per step.
+        size: side of the square images, in pixels.
+        batch: images per step.
         mode: ``train`` or ``predict``.
         changes: ``KEY=VALUE`` changes of the configuration.
     """
@@ -53,7 +54,7 @@ class Case:
         if not SMALLEST <= self.size <= LARGEST:
             raise ValueError(f"--size must be from {SMALLEST} to {LARGEST} pixels, got {self.size}")
         if self.batch < 1:
-            raise ValueError(f"--batch must be at least 1 picture, got {self.batch}")
+            raise ValueError(f"--batch must be at least 1 image, got {self.batch}")
         if self.mode not in MODES:
             raise ValueError(f"--mode must be {' or '.join(MODES)}, got {self.mode}")
 
@@ -62,7 +63,7 @@ class Case:
 
 
 def own_size(config: Config) -> int:
-    """The side, at most 256 pixels, of the pictures that a configuration is made for."""
+    """The side, at most 256 pixels, of the images that a configuration is made for."""
     reader = config.values.get("EvalReader", {})
     steps = [s["Resize"] for s in reader.get("sample_transforms", []) if "Resize" in s]
     size = steps[0]["target_size"] if steps else 256
@@ -70,12 +71,12 @@ def own_size(config: Config) -> int:
 
 
 def case_config(case: Case) -> Config:
-    """The case's configuration, reading pictures of its size and number."""
+    """The case's configuration, reading images of its size and number."""
     config = load_config(case.config, case.changes)
     name = "TrainReader" if case.mode == "train" else "EvalReader"
     if name not in config.values:
         raise config.error(
-            (name,), "the configuration has no such section, but bench reads with it"
+            (name,), "the configuration has no such section, but the benchmark reads with it"
         )
     section = config.values[name]
     steps = [_of_size(step, case.size) for step in section["sample_transforms"]]
@@ -93,11 +94,11 @@ def _of_size(step: dict, size: int) -> dict:
 
 
 def prepare(case: Case, folder: Path) -> None:
-    """Draw the pictures, settle the weights, and write everything into an empty folder."""
+    """Draw the images, calibrate the weights, and write everything into an empty folder."""
     config = case_config(case)
-    dataset = write_scenes(folder / "pictures", case.size, case.batch, config.values["num_classes"])
+    dataset = write_scenes(folder / "images", case.size, case.batch, config.values["num_classes"])
     batch = next(iter(_loader(config, case.mode, dataset).epoch(0)))
-    model = busy_model(config, batch)
+    model = calibrated_model(config, batch)
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     np.savez(folder / "weights.npz", **weights)
     np.savez(folder / "arrays.npz", **_arrays(model, batch, case.size))
@@ -119,15 +120,10 @@ def _arrays(model: MaskRCNN, batch: Batch, size: int) -> dict[str, np.ndarray]:
     """The batch, boxes near its objects, masks to paste and RoIs to draw targets for."""
     assigner, mask = model.bbox_head.bbox_assigner, model.mask_head.mask_assigner
     foreground = int(assigner.batch_size_per_im * assigner.fg_fraction)
-    arrays = {
-        "image": batch.image.numpy(),
-        "im_shape": batch.im_shape.numpy(),
-        "scale_factor": batch.scale_factor.numpy(),
-    }
+    arrays = to_arrays(batch)
     for i, gt in enumerate(batch.gt):
-        boxes = gt.boxes.numpy()
-        arrays |= {f"boxes{i}": boxes, f"labels{i}": gt.labels.numpy()}
-        arrays[f"near{i}"] = moved_copies(boxes, foreground, size, seed=i)
+        arrays |= to_arrays(gt, f"{{}}{i}")
+        arrays[f"near{i}"] = moved_copies(arrays[f"boxes{i}"], foreground, size, seed=i)
     first, rng = arrays["boxes0"], np.random.default_rng(1)
     arrays["roi_boxes"] = moved_copies(first, TARGETS, size, seed=7)
     arrays["roi_gt"] = np.arange(TARGETS) % len(first)
@@ -145,8 +141,8 @@ class Work:
         case: what it is.
         config: the configuration.
         arrays: by name.
-        batch: the pictures and their objects.
-        loader: reads the same pictures again, from their files.
+        batch: the images and their objects.
+        loader: reads the same images again, from their files.
         proposals: most proposals of an image, while training.
     """
 
@@ -159,7 +155,7 @@ class Work:
 
     @property
     def near(self) -> list[paddle.Tensor]:
-        """Boxes [J, 4] near the objects of every picture."""
+        """Boxes [J, 4] near the objects of every image."""
         return [paddle.to_tensor(self.arrays[f"near{i}"]) for i in range(self.case.batch)]
 
 
@@ -169,7 +165,7 @@ def read_work(folder: Path) -> Work:
     case = Case(**{**content["case"], "changes": tuple(content["case"]["changes"])})
     config = parse_config(content["config"])
     arrays = dict(np.load(folder / "arrays.npz"))
-    dataset = CocoDataset(folder / "pictures" / "annotations.json", folder / "pictures")
+    dataset = CocoDataset(folder / "images" / "annotations.json", folder / "images")
     return Work(
         case,
         config,
@@ -186,14 +182,7 @@ def read_weights(folder: Path) -> Mapping[str, np.ndarray]:
 
 
 def _batch(arrays: dict[str, np.ndarray], segms: list[list[Any]]) -> Batch:
-    gts = [
-        GroundTruth(
-            paddle.to_tensor(arrays[f"boxes{i}"]),
-            paddle.to_tensor(arrays[f"labels{i}"]),
-            [[np.asarray(part, np.float64) for part in object_] for object_ in objects],
-            paddle.zeros([len(objects)], dtype="bool"),
-        )
-        for i, objects in enumerate(segms)
-    ]
-    tensors = [paddle.to_tensor(arrays[k]) for k in ("image", "im_shape", "scale_factor")]
-    return Batch(*tensors, list(range(len(gts))), gts)
+    polygons = [[[np.asarray(p, np.float64) for p in parts] for parts in objects]
+                for objects in segms]  # fmt: skip
+    gt = [from_arrays(GroundTruth, arrays, f"{{}}{i}", segms=s) for i, s in enumerate(polygons)]
+    return from_arrays(Batch, arrays, image_id=list(range(len(gt))), gt=gt)

@@ -1,9 +1,9 @@
-"""Our side of a measurement: a process that works when it is told to.
+"""Our side of a measurement: a process that answers calls.
 
     python -m benchmarks.worker
 
 One JSON object per line comes in, ``{"do": "train"}``; one goes out, ``{"seconds": 1.2}``.
-`Bench`'s methods are what can be asked for; the first is ``load``.
+`Bench`'s methods are what can be called; the first call is ``load``.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import paddle
 
-from benchmarks.bare import Call, record_calls, run_bare
 from benchmarks.machine import peak_memory
+from benchmarks.networks_only import Call, record_calls, run_networks
 from benchmarks.stopwatch import Stopwatch, now, watched
 from benchmarks.syncs import count_syncs
 from benchmarks.work import Work, read_weights, read_work
 from maskrcnn_edu.config.build import build, build_model
 from maskrcnn_edu.data.coco import CocoDataset, Sample
-from maskrcnn_edu.inference.onednn import compiled
+from maskrcnn_edu.inference.onednn import use_onednn
 from maskrcnn_edu.model.mask.targets import generate_mask_target
-from maskrcnn_edu.model.ops.empty import join
+from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.model.optimizer import OptimizerBuilder
 from maskrcnn_edu.model.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.structures import (
@@ -44,7 +44,7 @@ from maskrcnn_edu.system.cpu import num_threads
 from maskrcnn_edu.system.device import choose_device
 from maskrcnn_edu.weights.arrays import set_state
 
-PICTURES = 1_000_000
+IMAGES = 1_000_000
 """As many as make compiling pay for every model: measured is the time after that."""
 
 Answer = dict[str, Any]
@@ -72,7 +72,7 @@ class Bench:
         if training:
             self.model.rpn_head.propose = self._propose
         else:
-            self.open.enter_context(compiled(self.model, PICTURES))
+            self.open.enter_context(use_onednn(self.model, IMAGES))
 
     def _propose(
         self, rpn: RPNOutput, im_shape: paddle.Tensor, generator: ProposalGenerator
@@ -81,16 +81,17 @@ class Bench:
 
         Without them an untrained RPN would leave the second stage without foreground.
         """
-        found = type(self.model.rpn_head).propose(self.model.rpn_head, rpn, im_shape, generator)
-        return [self._with_near(p, near) for p, near in zip(found, self.near)]
+        head = self.model.rpn_head
+        proposals = type(head).propose(head, rpn, im_shape, generator)
+        return [self._with_near(p, near) for p, near in zip(proposals, self.near)]
 
-    def _with_near(self, found: Proposals, near: paddle.Tensor) -> Proposals:
+    def _with_near(self, proposals: Proposals, near: paddle.Tensor) -> Proposals:
         keep = max(self.work.proposals - len(near), 0)
         fill = paddle.zeros([len(near)])
         return Proposals(
-            join([found.boxes[:keep], near]),
-            join([found.scores[:keep], fill]),
-            join([found.anchor_index[:keep], fill.cast("int64")]),
+            cat([proposals.boxes[:keep], near]),
+            cat([proposals.scores[:keep], fill]),
+            cat([proposals.anchor_index[:keep], fill.cast("int64")]),
         )
 
     def step(self) -> Answer:
@@ -104,7 +105,7 @@ class Bench:
         return {"seconds": sum(watch.seconds.values()), "stages": watch.seconds}
 
     def plain(self) -> Answer:
-        """The same without reading pictures and without looking at the stages."""
+        """The same without reading images and without timing the stages."""
         started = now()
         stages = self._run(Stopwatch())
         seconds = now() - started
@@ -126,40 +127,40 @@ class Bench:
     def _count(self, stages: TrainingStages | PredictionStages) -> None:
         """Note what there was to do; not within the time that counts."""
         if isinstance(stages, TrainingStages):
-            self.counts = _trained(stages, self.model.bbox_head.num_classes)
+            self.counts = _training_counts(stages, self.model.bbox_head.num_classes)
         else:
-            self.counts = _found(stages)
+            self.counts = _prediction_counts(stages)
 
-    def bare(self) -> Answer:
+    def networks_only(self) -> Answer:
         """The networks alone, on the inputs that they have in a step."""
         training = self.model.training
         if self.calls is None:
             self.calls = record_calls(self.model, lambda: self._run(Stopwatch()))
         with paddle.set_grad_enabled(training):
-            seconds = run_bare(self.calls, backward=training)
+            seconds = run_networks(self.calls, backward=training)
         self.optimizer.clear_grad(set_to_zero=False)
         return {"seconds": seconds}
 
-    def fed(self, times: int) -> Answer:
-        """So many steps, fed as training feeds them: how long each waits for its batch."""
+    def with_loader(self, times: int) -> Answer:
+        """So many steps with the loader of a training: how long each waits for its batch."""
         rows = _Again(self.work.loader.dataset, times + 1)
         batches = iter(replace(self.work.loader, dataset=rows).epoch(0))
-        waited = []
+        waits = []
         for _ in range(times + 1):  # nobody was ahead of the first one
-            started = time.perf_counter()
+            started = perf_counter()
             next(batches)  # measured, but the kept batch is used
-            waited.append(time.perf_counter() - started)
+            waits.append(perf_counter() - started)
             self._run(Stopwatch())
-        return {"seconds": waited[1:]}
+        return {"seconds": waits[1:]}
 
     def syncs(self) -> Answer:
         """Where the host waits for the device in one step: place and operation -> times."""
-        with count_syncs() as found:
+        with count_syncs() as syncs:
             self._run(Stopwatch())
-        return {f"{where} {what}": times for (where, what), times in found.items()}
+        return {f"{where} {what}": times for (where, what), times in syncs.items()}
 
     def paste(self) -> Answer:
-        """Paste the prepared masks at the picture's size."""
+        """Paste the prepared masks at the image's size."""
         probs, boxes = (
             paddle.to_tensor(self.work.arrays[f"paste_{k}"]) for k in ("probs", "boxes")
         )
@@ -198,8 +199,8 @@ class _Again:
         return self.dataset[i % len(self.dataset)]
 
 
-def _trained(stages: TrainingStages, classes: int) -> Answer:
-    labels = join([s.labels for s in stages.samples])
+def _training_counts(stages: TrainingStages, classes: int) -> Answer:
+    labels = cat([s.target_labels for s in stages.samples])
     return {
         "proposals": sum(map(len, stages.proposals)),
         "rois": labels.shape[0],
@@ -208,7 +209,7 @@ def _trained(stages: TrainingStages, classes: int) -> Answer:
     }
 
 
-def _found(stages: PredictionStages) -> Answer:
+def _prediction_counts(stages: PredictionStages) -> Answer:
     return {
         "proposals": sum(map(len, stages.proposals)),
         "detections": sum(map(len, stages.detections)),

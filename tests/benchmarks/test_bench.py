@@ -4,22 +4,23 @@ import json
 import os
 import subprocess
 import sys
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
 import pytest
 
-from benchmarks import channel, compare, growth, machine, measure, table
-from benchmarks.bare import networks, record_calls, run_bare
+from benchmarks import compare, growth, machine, measure, process, table
 from benchmarks.cli import main
+from benchmarks.networks_only import networks, record_calls, run_networks
 from benchmarks.scene import moved_copies, write_scenes
 from benchmarks.stopwatch import STAGES, Stopwatch, watched
-from benchmarks.weights import SPREAD
+from benchmarks.weights import STD
 from benchmarks.work import Case, case_config, own_size, prepare, read_weights, read_work
 from benchmarks.worker import Bench
 from maskrcnn_edu.config.schema import load_config
-from maskrcnn_edu.inference.onednn import can_compile
+from maskrcnn_edu.data.loader import BatchLoader
+from maskrcnn_edu.inference.onednn import onednn_available
 from maskrcnn_edu.model.boxes import bbox_overlaps
 from maskrcnn_edu.model.mask_rcnn import stage
 
@@ -93,11 +94,11 @@ def test_a_step_that_fails_leaves_no_stopwatch_behind(tiny_fpn):
     assert "forward" not in vars(tiny_fpn.mask_head.roi_extractor)
 
 
-# ---- pictures, boxes and weights -------------------------------------------------
+# ---- images, boxes and weights ---------------------------------------------------
 
 
 def test_every_drawn_object_is_made_of_polygons(tmp_path):
-    dataset = write_scenes(tmp_path / "pictures", 64, 3, classes=4)
+    dataset = write_scenes(tmp_path / "images", 64, 3, classes=4)
     assert len(dataset) == 3 and dataset.num_classes == 4 and not dataset.issues
     for sample in (dataset[i] for i in range(3)):
         assert len(sample.gt.segms) >= 3
@@ -114,7 +115,7 @@ def test_moved_boxes_overlap_their_objects_by_more_than_half():
 
 @pytest.mark.parametrize("config", ["shapes_c4", "photos_fpn", "mask_rcnn_r50_fpn_1x_coco"])
 @pytest.mark.parametrize("mode", ["train", "predict"])
-def test_a_case_reads_pictures_of_its_size(config, mode):
+def test_a_case_reads_images_of_its_size(config, mode):
     made = case_config(Case(config, 96, 3, mode))
     reader = made.values["TrainReader" if mode == "train" else "EvalReader"]
     sizes = [s["Resize"]["target_size"] for s in reader["sample_transforms"] if "Resize" in s]
@@ -123,8 +124,8 @@ def test_a_case_reads_pictures_of_its_size(config, mode):
 
 
 def test_a_configuration_has_a_size_of_its_own():
-    found = {name: own_size(load_config(name)) for name in ("shapes_fpn", "photos_fpn")}
-    assert found == {"shapes_fpn": 128, "photos_fpn": 256}
+    sizes = {name: own_size(load_config(name)) for name in ("shapes_fpn", "photos_fpn")}
+    assert sizes == {"shapes_fpn": 128, "photos_fpn": 256}
     assert own_size(load_config("mask_rcnn_r50_1x_coco")) == 256  # its own 800 would take minutes
 
 
@@ -139,7 +140,7 @@ def test_what_is_read_is_what_was_prepared(folders):
         assert all((a == b).all() for s, t in zip(mine.segms, theirs.segms) for a, b in zip(s, t))
 
 
-def test_the_heads_answers_have_the_spread_that_was_asked_for(bench):
+def test_the_heads_outputs_have_the_deviation_that_was_asked_for(bench):
     worker = bench("predict")
     with paddle.no_grad():
         rpn = worker.model.rpn_head(worker.model.features(worker.work.batch.image))
@@ -150,8 +151,8 @@ def test_the_heads_answers_have_the_spread_that_was_asked_for(bench):
             worker.model.bbox_head.roi_feature(feats, [p.boxes for p in proposals])
         )
     assert float(rpn.scores.mean()) == pytest.approx(0, abs=1e-3)
-    assert float(rpn.scores.std()) == pytest.approx(SPREAD["score"], rel=1e-3)
-    assert float(found.scores.std()) == pytest.approx(SPREAD["class"], rel=0.1)
+    assert float(rpn.scores.std()) == pytest.approx(STD["score"], rel=1e-3)
+    assert float(found.scores.std()) == pytest.approx(STD["class"], rel=0.1)
 
 
 # ---- a step ----------------------------------------------------------------------
@@ -171,18 +172,24 @@ def test_a_prediction_finds_as_many_objects_as_it_may(bench):
     assert worker.facts()["detections"] == 10
 
 
-def test_a_step_waits_for_a_slow_reader_and_for_no_other(bench, monkeypatch):
-    worker = bench("predict")
-    waited = worker.fed(2)["seconds"]
-    assert len(waited) == 2 and min(waited) >= 0
-    slowly = type(worker.work.loader.dataset).__getitem__
+def test_the_wait_for_data_is_the_time_until_the_loader_has_a_batch(bench, monkeypatch):
+    """By a clock of its own, on which the loader needs 8, 4, and 2 seconds."""
+    worker, epoch = bench("predict"), BatchLoader.epoch
+    clock = SimpleNamespace(seconds=100.0)
 
-    def read(dataset, row):
-        time.sleep(1.0)
-        return slowly(dataset, row)
+    def slow_epoch(loader, number):
+        assert len(loader.dataset) == 3  # the same image again and again
+        for seconds, batch in zip((8.0, 4.0, 2.0), epoch(loader, number)):
+            clock.seconds += seconds
+            yield batch
 
-    monkeypatch.setattr(type(worker.work.loader.dataset), "__getitem__", read)
-    assert sum(worker.fed(1)["seconds"]) > 0.5 > sum(waited)
+    def run(watch):
+        clock.seconds += 1000.0  # the step itself is no wait
+
+    monkeypatch.setattr(BatchLoader, "epoch", slow_epoch)
+    monkeypatch.setattr("benchmarks.worker.perf_counter", lambda: clock.seconds)
+    monkeypatch.setattr(worker, "_run", run)
+    assert worker.with_loader(2) == {"seconds": [4.0, 2.0]}  # nobody was ahead of the first
 
 
 def test_every_step_has_the_same_work(bench):
@@ -218,21 +225,23 @@ def test_the_floor_is_the_networks_and_nothing_else(bench):
     (head,) = (call for call in calls if call.network is worker.model.bbox_head.head)
     assert head.inputs.shape == [2 * 32, 8, 7, 7]
     weight = worker.model.backbone.parameters()[0]
-    assert run_bare(calls, backward=False) > 0 and weight.grad is None
-    assert run_bare(calls, backward=True) > 0 and weight.grad.any()
+    assert run_networks(calls, backward=False) > 0 and weight.grad is None
+    assert run_networks(calls, backward=True) > 0 and weight.grad.any()
 
 
 def test_predicting_is_measured_compiled_where_that_is_possible(bench):
     worker = bench("predict")
-    assert ("forward" in vars(worker.model.backbone)) == can_compile()
-    assert worker.bare()["seconds"] > 0
+    assert ("forward" in vars(worker.model.backbone)) == onednn_available()
+    assert worker.networks_only()["seconds"] > 0
 
 
 def test_waits_and_pieces(bench):
     worker = bench("train")
     syncs = worker.syncs()
-    assert any(place.startswith("bbox/head.py") for place in syncs) and min(syncs.values()) >= 1
-    assert not any(place.startswith("bench/") for place in syncs)  # the look changes nothing
+    assert (
+        any(place.startswith("model/bbox/head.py") for place in syncs) and min(syncs.values()) >= 1
+    )
+    assert not any(place.startswith("benchmarks/") for place in syncs)  # the look changes nothing
     assert worker.paste()["seconds"] > 0 and worker.mask_targets()["seconds"] > 0
 
 
@@ -265,25 +274,25 @@ def test_growth_reports_every_stage_between_the_networks(monkeypatch):
 ECHO = "import sys, json\nfor l in sys.stdin: print(json.dumps({'got': json.loads(l)}), flush=True)"
 
 
-def test_a_channel_carries_requests_and_ends_its_process():
-    with channel.Channel("echo", [sys.executable, "-c", ECHO], os.environ) as echo:
-        assert echo.ask("work", folder="x") == {"got": {"do": "work", "folder": "x"}}
-        assert echo.ask("more") == {"got": {"do": "more"}}
+def test_a_worker_answers_calls_and_ends_its_process():
+    with process.Worker("echo", [sys.executable, "-c", ECHO], os.environ) as echo:
+        assert echo.call("work", folder="x") == {"got": {"do": "work", "folder": "x"}}
+        assert echo.call("more") == {"got": {"do": "more"}}
     assert echo.process.poll() is not None
 
 
 def test_a_process_that_ends_is_quoted():
     dying = "import sys; sys.exit('no module named ppdet')"
     with (
-        channel.Channel("--peer py", [sys.executable, "-c", dying], os.environ) as dead,
+        process.Worker("--peer py", [sys.executable, "-c", dying], os.environ) as dead,
         pytest.raises(ValueError, match="--peer py ended at 'load': no module named ppdet"),
     ):
-        dead.ask("load")
+        dead.call("load")
 
 
 def test_a_program_that_is_none_is_an_error(tmp_path):
     with pytest.raises(OSError, match="cannot be started"):
-        channel.Channel("peer", [str(tmp_path)], os.environ)
+        process.Worker("peer", [str(tmp_path)], os.environ)
 
 
 def test_another_process_begins_as_this_one_did():
@@ -294,7 +303,7 @@ def test_another_process_begins_as_this_one_did():
         "print(sorted(plain_environment().items() & {('MKL_DEBUG_CPU_TYPE', '5')}),"
         "plain_environment().get('OMP_NUM_THREADS'), plain_environment(3)['OMP_NUM_THREADS'])"
     )
-    clean = {k: v for k, v in os.environ.items() if k not in machine.SET_BY_IMPORT}
+    clean = {k: v for k, v in os.environ.items() if k not in machine.SET_BY_US}
     chosen = {**clean, "MKL_DEBUG_CPU_TYPE": "5", "OMP_NUM_THREADS": "1"}
     answers = [
         subprocess.run([sys.executable, "-W", "ignore", "-c", say], env=env, text=True,
@@ -351,9 +360,9 @@ def test_both_sides_take_turns_and_every_pair_has_a_ratio(fake_peer, monkeypatch
         lambda threads: {**environment, "OMP_NUM_THREADS": str(threads or 2)},
     )  # fmt: skip
     peer = compare.Peer(sys.executable, str(fake_peer), pairs=2)
-    said = []
+    lines = []
     cases = [Case("shapes_fpn", 64, mode=mode) for mode in ("train", "predict")]
-    found = compare.compare_all(cases, peer, said.append)
+    found = compare.compare_all(cases, peer, lines.append)
     assert fake_peer.read_text().split() == ["train", "predict"]
     whats = [
         (c.what, c.threads) for c in found if "memory" not in c.what
@@ -425,7 +434,7 @@ def test_the_command_measures_in_a_process_of_its_own(tmp_path, capsys):
     [
         (["--config", "shapes_fnp"], "there is no configuration 'shapes_fnp'"),
         (["--size", "20"], "--size must be from 64 to 2048 pixels, got 20"),
-        (["--batch", "0"], "--batch must be at least 1 picture, got 0"),
+        (["--batch", "0"], "--batch must be at least 1 image, got 0"),
         (["--repeat", "0"], "--repeat must be at least 1, got 0"),
         (["--threads", "-1"], "--threads must be at least 1, got -1"),
         (["--pairs", "0"], "--pairs must be at least 1, got 0"),
@@ -443,32 +452,36 @@ def test_bad_input_is_one_line(options, words, capsys):
     assert words in error and error.count("\n") == 1
 
 
-def test_an_environment_without_paddledet_is_told(capsys):
+def test_an_environment_without_paddledet_is_one_line(capsys):
     options = ["--config", "shapes_fpn", "--size", "64", "--pairs", "1", "--mode", "train"]
     assert main(["--peer", sys.executable, *options]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("benchmarks: --peer") and error.endswith(
-        "ended at 'load': ModuleNotFoundError: No module named 'ppdet'" + compare.CURE
+        "ended at 'load': ModuleNotFoundError: No module named 'ppdet'" + compare.FIX
     )
 
 
 def test_tables_and_times():
     assert table.seconds(0.01234) == "12.3 ms" and table.seconds(2.0) == "2.00 s"
-    assert table.spread([0.003, 0.001, 0.002]) == "2.00 ms (1.00 ms..3.00 ms)"
+    assert table.median_range([0.003, 0.001, 0.002]) == "2.00 ms (1.00 ms..3.00 ms)"
     assert table.megabytes(3 * 2**20) == "3 MB" and table.megabytes(None) == "unknown"
     assert table.table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
 
 
 def test_the_share_that_is_not_the_network():
-    found = measure.Measured(
+    measured = measure.Measured(
         small("train"), [4.0, 2.0, 3.0], {}, [1.5, 1.5, 9.0], [0.0], {}, {}, None, None
     )
-    assert found.rest == pytest.approx(0.5)
+    assert measured.outside_networks == pytest.approx(0.5)
+    values = measure.as_json(measured)  # the keys that programs know
+    assert (values["bare"], values["waited"]) == ([1.5, 1.5, 9.0], [0.0])
+    assert values["not_network"] == pytest.approx(0.5)
 
 
 def test_the_share_of_the_stages_between_the_networks():
     stages = {"data": [0.2, 0.1, 0.3], "proposals": [0.1] * 3, "backward": [2.0] * 3}
-    found = measure.Measured(
+    measured = measure.Measured(
         small("train"), [4.0, 2.0, 3.0], stages, [1.0], [0.0], {}, {}, None, None
     )
-    assert found.between == pytest.approx(0.1)
+    assert measured.non_network == pytest.approx(0.1)
+    assert measure.as_json(measured)["between"] == pytest.approx(0.1)

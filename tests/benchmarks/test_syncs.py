@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.syncs import READS, count_syncs
 from maskrcnn_edu.model import boxes
-from maskrcnn_edu.model.boxes import nms_ranked
+from maskrcnn_edu.model.boxes import nms_sorted
 
 
 def names(found):
@@ -45,7 +45,7 @@ def test_results_as_long_as_the_values_say_are_waits():
 
 def test_the_line_of_the_package_is_named():
     with count_syncs() as found:
-        nms_ranked(paddle.to_tensor([[0.0, 0.0, 4.0, 4.0]]), 0.5)
+        nms_sorted(paddle.to_tensor([[0.0, 0.0, 4.0, 4.0]]), 0.5)
     ((where, what),) = found
     assert what == "nms" and where.startswith("model/boxes.py:")
     line = int(where.split(":")[1])

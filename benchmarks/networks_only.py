@@ -1,4 +1,4 @@
-"""The floor: a model's networks alone, on the inputs that they had in a real step."""
+"""The lower limit of a step: the networks alone, on the inputs that they had in a real one."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def record_calls(model: MaskRCNN, run: Callable[[], object]) -> list[Call]:
     """Every use of a network while ``run()`` runs, with copies of the inputs' values."""
     calls: list[Call] = []
 
-    def note(network: nn.Layer, inputs: tuple) -> None:
+    def record(network: nn.Layer, inputs: tuple) -> None:
         calls.append(Call(network, _detached(inputs[0])))
 
     with ExitStack() as stack:
         for network in networks(model):
-            stack.callback(network.register_forward_pre_hook(note).remove)
+            stack.callback(network.register_forward_pre_hook(record).remove)
         run()
     return calls
 
@@ -58,12 +58,12 @@ def _detached(inputs: Maps) -> Maps:
     return copy
 
 
-def run_bare(calls: list[Call], backward: bool) -> float:
+def run_networks(calls: list[Call], backward: bool) -> float:
     """Seconds of the networks alone: forward, and backward if asked for."""
     started = now()
     for call in calls:
-        answer = call.network(call.inputs)
-        outputs = answer if isinstance(answer, (list, tuple)) else [answer]
+        output = call.network(call.inputs)
+        outputs = output if isinstance(output, (list, tuple)) else [output]
         learning = [x for x in outputs if not x.stop_gradient]
         if backward and learning:
             paddle.autograd.backward(learning)
