@@ -33,16 +33,13 @@ FORMATS = {
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options of ``data``."""
     kinds = command.add_subparsers(title="what to do", required=True, metavar="WHAT")
-    add_shapes(kinds.add_parser("shapes", help="drawn shapes with exact masks, COCO format"))
-    add_get(kinds.add_parser("get", help="fetch a public dataset, ready to train on"))
-    add_import(
-        kinds.add_parser("import", help="turn labels of another tool into a dataset in COCO format")
-    )
-    add_check(
-        kinds.add_parser(
-            "check", help="list everything that is wrong with a dataset in COCO format"
-        )
-    )
+    for kind, line, add in (
+        ("shapes", "drawn shapes with exact masks, COCO format", add_shapes),
+        ("get", "fetch a public dataset, ready to train on", add_get),
+        ("import", "turn labels of another tool into a dataset in COCO format", add_import),
+        ("check", "list everything that is wrong with a dataset in COCO format", add_check),
+    ):
+        add(kinds.add_parser(kind, help=line, description=f"{line[0].upper()}{line[1:]}."))
 
 
 # ---------------------------------------------------------------- shapes

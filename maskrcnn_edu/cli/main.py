@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib
+import os
+import platform
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import metadata
+
+from maskrcnn_edu import __version__
 
 EXAMPLES = """\
 examples:
@@ -24,32 +31,73 @@ COMMANDS = {
     "eval": "measure a trained model's AP with pycocotools",
     "predict": "find the objects in images",
     "export": "write a model for Paddle Inference, ONNX or PaddleDetection",
+    "course": "write the notebooks into a folder, to work in",
     "doctor": "what this machine has, and what to put right",
 }
 """Every command and its line of help; ``x`` is in ``cli/x.py``."""
 
 FILES = {"eval": "evaluate"}
-WITHOUT_MODEL = ("data", "doctor")
+WITHOUT_MODEL = ("data",)
 """Commands that compute nothing on a device."""
+
+WITHOUT_LIBRARIES = ("course", "doctor")
+"""Commands that import nothing that may be missing."""
+
+REASONS = {
+    errno.ENOENT: "there is no such file or folder",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EISDIR: "this is a folder, not a file",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EEXIST: "there is such a file already",
+    errno.ENOSPC: "no space left on the disk",
+    errno.EROFS: "the disk cannot be written to",
+}
+PACKAGES = {"paddle": "paddlepaddle", "PIL": "pillow", "yaml": "pyyaml"}
+"""What to install for a module; the other names are the same."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if it worked, 2 if the input was at fault (one line says how)."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     warnings.filterwarnings("ignore", message=".*ccache.*")  # Paddle's; nothing is compiled here
-    options = _parser(arguments).parse_args(arguments, argparse.Namespace(arguments=arguments))
     try:
+        options = _parser(arguments).parse_args(arguments, argparse.Namespace(arguments=arguments))
         return _run(options)
     except (ValueError, OSError) as error:  # the input's fault: no traceback
-        print(f"maskrcnn-edu: {error}", file=sys.stderr)
+        print(f"maskrcnn-edu: {one_line(error)}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        if (error.name or "").startswith("maskrcnn_edu"):
+            raise  # our own fault
+        print(f"maskrcnn-edu: {what_to_install(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("maskrcnn-edu: interrupted", file=sys.stderr)
         return 130
 
 
+def one_line(error: Exception) -> str:
+    """An error in words: the system's own say "[Errno 2]"."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    words = REASONS.get(error.errno) or error.strerror or type(error).__name__
+    named = error.filename
+    return f"{os.fsdecode(named)}: {words}" if isinstance(named, str | bytes) else words
+
+
+def what_to_install(error: ImportError) -> str:
+    """The cure for a library that is missing, or that cannot start."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return f"{error} (maskrcnn-edu doctor looks for the reason)"
+    module = error.name.split(".")[0]
+    cure = f"{module} is not installed: pip install {PACKAGES.get(module, module)}"
+    gpu = " (for a GPU, maskrcnn-edu doctor says which build)" if module == "paddle" else ""
+    return cure + gpu
+
+
 def _run(options: argparse.Namespace) -> int:
-    if options.command == "doctor":  # imports nothing that may be missing
+    if options.command in WITHOUT_LIBRARIES:
         return options.run(options)
     from maskrcnn_edu.cli.messages import left_out_as_lines
 
@@ -69,12 +117,13 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=versions())
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND"
     )
     asked = next((word for word in arguments if not word.startswith("-")), None)
     for name, line in COMMANDS.items():
-        command = commands.add_parser(name, help=line)
+        command = commands.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.")
         if name == asked:
             _add_options(command, name)
     return parser
@@ -86,3 +135,12 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
         command.set_defaults(run=lambda options: doctor.main())
     else:
         importlib.import_module(f"maskrcnn_edu.cli.{FILES.get(name, name)}").add_options(command)
+
+
+def versions() -> str:
+    """One line about what is installed here."""
+    parts = [f"maskrcnn-edu {__version__}"]
+    for package in ("paddlepaddle", "paddlepaddle-gpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            parts.append(f"{package} {metadata.version(package)}")
+    return ", ".join([*parts, f"Python {platform.python_version()}"])
