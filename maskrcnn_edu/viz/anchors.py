@@ -6,12 +6,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from maskrcnn_edu.structures import AnchorTargets, GroundTruth
+from maskrcnn_edu.structures import AnchorTargets, Array, GroundTruth
 from maskrcnn_edu.viz.style import (
     ANNOTATED,
     NO_LINE,
     PALETTE,
-    Array,
     Line,
     canvas,
     draw_box,
@@ -65,7 +64,7 @@ def draw_anchor_targets(
         A figure with kinds ``positive`` (all), ``negative`` (at most 40, evenly spaced),
         ``gt`` and ``crowd``; the legend has the counts of all A anchors.
     """
-    boxes, labels = to_array(anchors), to_array(targets.labels)
+    boxes, labels = to_array(anchors), to_array(targets.target_labels)
     positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
     shown = negative[evenly_spaced(len(negative), NEGATIVES_SHOWN)]
     legend = [

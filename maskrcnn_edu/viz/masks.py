@@ -10,13 +10,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 
-from maskrcnn_edu.structures import GroundTruth, MaskTargets, RoISamples
+from maskrcnn_edu.structures import Array, GroundTruth, MaskTargets, RoISamples
 from maskrcnn_edu.viz.data import draw_outline
 from maskrcnn_edu.viz.style import (
     FONT_SIZE,
     HEAT,
     PALETTE,
-    Array,
     Line,
     draw_box,
     evenly_spaced,
@@ -61,7 +60,7 @@ def draw_mask_targets(
         say_nothing(figure, "no foreground RoI")
         return figure
     figure, panels = _pairs(len(rows))
-    index, masks = to_array(targets.index), to_array(targets.masks)
+    index, masks = to_array(targets.index), to_array(targets.target_masks)
     boxes, objects = to_array(samples.boxes), to_array(samples.gt_index)
     for row, (left, right) in zip(rows, panels):
         roi = index[row]

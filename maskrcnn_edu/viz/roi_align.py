@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from maskrcnn_edu.structures import Array
 from maskrcnn_edu.viz.style import (
     FONT_SIZE,
     HEAT,
     PALETTE,
-    Array,
     Line,
     add_legend,
     draw_box,

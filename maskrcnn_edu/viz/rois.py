@@ -44,7 +44,7 @@ def draw_roi_samples(
         A figure with kinds ``foreground`` and ``background`` (proposals), ``added``,
         ``gt``, ``crowd`` and ``label`` (the class of every annotated box).
     """
-    labels = to_array(samples.labels)
+    labels = to_array(samples.target_labels)
     added = to_array(samples.proposal_index) == -1
     figure, axes = canvas(image, _legend(labels, added, class_names, len(gt)))
     draw_objects(axes, gt)

@@ -11,12 +11,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from maskrcnn_edu.structures import Proposals, RPNOutput
+from maskrcnn_edu.structures import Array, Proposals, RPNOutput
 from maskrcnn_edu.viz.style import (
     FONT_SIZE,
     HEAT,
     PALETTE,
-    Array,
     Line,
     canvas,
     draw_box,

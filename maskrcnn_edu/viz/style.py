@@ -7,7 +7,7 @@ Every artist that means something carries its kind as matplotlib's ``gid``, so t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from maskrcnn_edu.structures import GroundTruth
+from maskrcnn_edu.structures import Array, GroundTruth
 
 # Okabe and Ito's palette: distinguishable with every kind of colour blindness
 PALETTE = (
@@ -40,14 +40,6 @@ ANNOTATED: Line = {"color": "white", "linewidth": 1.4, "linestyle": "-"}
 CROWD: Line = {"color": "white", "linewidth": 1.4, "linestyle": ":"}
 NO_LINE: Line = {"color": "none", "linewidth": 0.0}
 """For a legend's text about what is not drawn."""
-
-
-class Array(Protocol):
-    """A Paddle tensor or a numpy array: pictures take both."""
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """Length of every axis."""
 
 
 def to_array(values: Array) -> np.ndarray:

@@ -88,7 +88,7 @@ def learning_rate(
 ) -> float:
     """The learning rate of a step (the first is step 0).
 
-    `base_lr` was chosen for `base_batch` images a step; it grows in proportion
+    `base_lr` was made for `base_batch` images a step; it grows in proportion
     to the images. Over the first `warmup` steps a factor grows in a straight
     line from `start_factor` to 1, and stays there.
     """

@@ -88,7 +88,7 @@ def _coco(annotations: list[dict]) -> COCO:
 def average_precision(hits: list, objects: int) -> float:
     """AP of ranked detections as COCO computes it.
 
-    `hits` is 1 for every detection that matched an object, else 0, best first.
+    `hits` is 1 for a detection that matched an object, else 0; best first.
     `objects` is how many there are. The precision at a recall is the best one
     at this recall or a higher one, 0 where no recall is as high; AP is its
     mean over the recalls 0, 0.01, ..., 1.

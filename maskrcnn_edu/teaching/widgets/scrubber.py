@@ -48,7 +48,7 @@ def html_scrubber(
         _slider(len(frames)),
         *(_button(name, i, label) for i, label in enumerate(labels)),
         '<div class="frames">',
-        *(_picture(frame, label, jpeg) for frame, label in zip(frames, labels)),
+        *(_image_tag(frame, label, jpeg) for frame, label in zip(frames, labels)),
         "</div>",
         "</div>",
     ]
@@ -92,7 +92,7 @@ def _button(name: str, index: int, label: str) -> str:
     )
 
 
-def _picture(frame: Frame, label: str, jpeg: bool) -> str:
+def _image_tag(frame: Frame, label: str, jpeg: bool) -> str:
     """One frame; when it has loaded, scripts run, so the slider can be shown."""
     data = base64.b64encode(_encoded(frame, jpeg)).decode("ascii")
     kind = "jpeg" if jpeg else "png"
