@@ -1,0 +1,99 @@
+"""``maskrcnn-edu course``: the notebooks, in a folder to work in.
+
+Only the standard library is needed, so that the notebooks can be read before Paddle is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import metadata
+from pathlib import Path
+
+from maskrcnn_edu.system.files import atomic_write
+
+PACKAGE = Path(__file__).parents[1]
+START = "start.ipynb"
+README = """\
+# maskrcnn_edu: the notebooks
+
+    jupyter lab start.ipynb
+
+`start.ipynb` lists the notebooks with their goals. Change whatever you like: the command that
+wrote them, `maskrcnn-edu course`, never writes over a notebook that was changed.
+
+Images are drawn and models are trained where the notebooks run; nothing is fetched. What they
+draw is kept in `~/.cache/maskrcnn_edu`, or where `MASKRCNN_EDU_CACHE` says. If something is amiss,
+`maskrcnn-edu doctor` looks for the reason.
+"""
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """The options of ``course``."""
+    command.add_argument("folder", metavar="DIR", help="where to put them; made if it is not there")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """``course``"""
+    source, out = notebooks_folder(), Path(options.folder).expanduser()
+    if out.is_file():
+        raise ValueError(f"{out} is a file; name a folder")
+    if out.resolve() == source.resolve():
+        raise ValueError(f"{out} is where the notebooks come from; name another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    files = {path.name: path.read_bytes() for path in sorted(source.glob("*.ipynb"))}
+    changed = [name for name, content in files.items() if not deliver(out / name, content)]
+    deliver(out / "README.md", README.encode())
+    print(f"{len(files)} notebooks are in {out}")
+    if changed:
+        print(
+            f"not as delivered, and left as they are: {', '.join(changed)}\n"
+            "(to have them fresh, name another folder, or rename these and come again)"
+        )
+    print(f"begin with: jupyter lab {out / START}")
+    if not trust([out / name for name in files if name not in changed]):
+        print("JupyterLab is not installed: pip install jupyterlab ipywidgets")
+    return 0
+
+
+def notebooks_folder() -> Path:
+    """Where the notebooks of this installation are.
+
+    Raises:
+        FileNotFoundError: they are not part of it.
+    """
+    repository = PACKAGE.parent
+    if (repository / "pyproject.toml").is_file() and (repository / "notebooks" / START).is_file():
+        return repository / "notebooks"
+    for file in metadata.files(PACKAGE.name) or ():  # the wheel puts them below share/
+        path = Path(str(file.locate()))
+        if file.name == START and path.is_file():
+            return path.resolve().parent
+    raise FileNotFoundError(
+        "this installation has no notebooks; pip install --force-reinstall brings them back"
+    )
+
+
+def deliver(path: Path, content: bytes) -> bool:
+    """Write a file, unless there is another one already; whether it now has the content."""
+    if path.is_file():
+        return path.read_bytes() == content
+    atomic_write(path, lambda place: place.write_bytes(content))
+    return True
+
+
+def trust(notebooks: list[Path]) -> bool:
+    """Tell Jupyter to show what these notebooks have stored: it stops foreign scripts.
+
+    Returns:
+        Whether Jupyter is there.
+    """
+    try:
+        from nbformat import v4
+        from nbformat.sign import NotebookNotary
+    except ImportError:
+        return False
+    notary = NotebookNotary()
+    for path in notebooks:
+        notary.sign(v4.reads(path.read_text(encoding="utf-8")))  # not checked: they are ours
+    return True

@@ -1,0 +1,182 @@
+"""``maskrcnn-edu course``, and what every command says when something is missing."""
+
+import errno
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from maskrcnn_edu import __version__
+from maskrcnn_edu.cli import course
+from maskrcnn_edu.cli.main import COMMANDS, main, one_line
+
+SOURCE = Path(__file__).parents[2] / "notebooks"
+NAMES = {path.name for path in SOURCE.glob("*.ipynb")}
+
+
+@pytest.fixture(autouse=True)
+def jupyter_home(tmp_path, monkeypatch):
+    """Signatures of notebooks go there, not to this machine's."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+
+
+def test_the_notebooks_are_written_as_they_are(tmp_path, capsys):
+    out = tmp_path / "new" / "course"
+    assert main(["course", str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {*NAMES, "README.md"}
+    assert all((out / name).read_bytes() == (SOURCE / name).read_bytes() for name in NAMES)
+    said = capsys.readouterr().out
+    assert f"{len(NAMES)} notebooks are in {out}" in said and "jupyter lab" in said
+    assert "not as delivered" not in said and "not installed" not in said
+
+
+def test_a_changed_notebook_stays_and_is_named(tmp_path, capsys):
+    main(["course", str(tmp_path)])
+    (tmp_path / "03_rpn.ipynb").write_text("mine")
+    (tmp_path / "README.md").write_text("mine, too")
+    (tmp_path / "05_roi_align.ipynb").unlink()
+    capsys.readouterr()
+    assert main(["course", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "left as they are: 03_rpn.ipynb\n" in said and "name another folder" in said
+    assert (tmp_path / "03_rpn.ipynb").read_text() == "mine"
+    assert (tmp_path / "README.md").read_text() == "mine, too"
+    assert (tmp_path / "05_roi_align.ipynb").is_file()  # what is missing comes back
+
+
+def test_jupyter_trusts_what_was_delivered_and_nothing_else(tmp_path):
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    other = (SOURCE / "start.ipynb").read_text(encoding="utf-8").replace("room by room", "mine")
+    (tmp_path / "start.ipynb").write_text(other, encoding="utf-8")
+    main(["course", str(tmp_path)])
+    trusted = {
+        path.name
+        for path in tmp_path.glob("*.ipynb")
+        if NotebookNotary().check_signature(nbformat.read(path, as_version=4))
+    }
+    assert trusted == NAMES - {"start.ipynb"}
+
+
+def test_without_jupyter_it_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "nbformat", None)
+    assert main(["course", str(tmp_path)]) == 0
+    assert "pip install jupyterlab" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be(tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    assert main(["course", str(tmp_path / "file")]) == 2
+    assert main(["course", str(SOURCE)]) == 2
+    assert main(["course", str(tmp_path / "file" / "below")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        f"{tmp_path}/file is a file; name a folder",
+        f"{SOURCE} is where the notebooks come from; name another folder",
+        f"{tmp_path}/file/below: a part of this path is a file, not a folder",
+    ]
+
+
+def test_an_installation_without_notebooks_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(course, "PACKAGE", tmp_path / "maskrcnn_edu")
+    monkeypatch.setattr(course.metadata, "files", lambda name: None)
+    assert main(["course", str(tmp_path / "out")]) == 2
+    assert "this installation has no notebooks" in capsys.readouterr().err
+
+
+# ---- every command ---------------------------------------------------------------
+
+
+def run_without(modules, *commands):
+    """Exit codes, and what was printed, of commands where some libraries are missing."""
+    blocked = "".join(f"sys.modules[{name!r}] = None; " for name in modules)
+    code = f"""import sys; {blocked}
+from maskrcnn_edu.cli.main import main
+for command in {[list(command) for command in commands]!r}:
+    try:
+        code = main(command)
+    except SystemExit as end:
+        code = end.code
+    print("exit", code)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    codes = [int(x.split()[1]) for x in done.stdout.splitlines() if x.startswith("exit ")]
+    return codes, done.stdout, done.stderr
+
+
+def test_without_paddle_a_command_says_in_one_line_what_to_install():
+    commands = [[name, "--help"] for name in ("train", "eval", "predict", "export")]
+    codes, _, said = run_without(["paddle"], *commands)
+    assert codes == [2] * 4
+    assert said.splitlines() == [
+        "maskrcnn-edu: paddle is not installed: pip install paddlepaddle "
+        "(for a GPU, maskrcnn-edu doctor says which build)"
+    ] * len(commands)
+
+
+def test_help_version_doctor_and_course_need_nothing(tmp_path):
+    missing = ["paddle", "numpy", "PIL", "yaml", "tqdm", "matplotlib", "pycocotools", "safetensors"]
+    commands = [["--help"], ["--version"], ["course", "-h"], ["course", str(tmp_path)], ["doctor"]]
+    codes, printed, said = run_without(missing, *commands)
+    assert (codes, said) == ([0, 0, 0, 0, 1], "")
+    assert "cannot start" in printed and (tmp_path / "start.ipynb").is_file()
+
+
+def test_another_library_that_is_missing_is_named():
+    codes, _, said = run_without(["yaml"], ["train", "--help"])
+    assert (codes, said) == ([2], "maskrcnn-edu: yaml is not installed: pip install pyyaml\n")
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0 and said.startswith(f"maskrcnn-edu {__version__}, paddlepaddle")
+    assert f"Python {sys.version.split()[0]}" in said and said.count("\n") == 1
+
+
+DATA = ["shapes", "get", "import", "check"]
+
+
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), *(["data", x] for x in DATA)])
+def test_every_help_says_what_the_command_is_for(command, capsys):
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    said = capsys.readouterr().out
+    usage, description = said.split("\n\n")[:2]
+    assert usage.startswith(f"usage: maskrcnn-edu {' '.join(command)}")
+    assert description.endswith(".") and description[0].isupper()
+    for line, below in pairwise(said.splitlines()):
+        if line.startswith("  -"):  # every option says what it does, beside it or below
+            assert re.search(r"\S  +\S", line) or below.startswith(" " * 20), line
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.ENOENT, "No such file", "x.json"),
+            "x.json: there is no such file or folder",
+        ),
+        (OSError(errno.EACCES, "Permission denied", b"x"), "x: no permission"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no space left on the disk"),
+        (OSError(errno.EMFILE, "Too many open files", "x"), "x: Too many open files"),
+        (OSError("x.png: damaged"), "x.png: damaged"),
+        (ValueError("--steps is 0"), "--steps is 0"),
+    ],
+)
+def test_errors_of_the_system_are_words(error, words):
+    assert one_line(error) == words
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
+    def broken(options):
+        raise ImportError("cannot import name", name="maskrcnn_edu.model.x")
+
+    monkeypatch.setattr("maskrcnn_edu.cli.course.run", broken)
+    with pytest.raises(ImportError, match="cannot import name"):
+        main(["course", "x"])
