@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
+from maskrcnn_edu.teaching.exercises.check import EXERCISES
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 LARGEST = 1_500_000  # bytes
+WIDEST = 78  # columns of code: what JupyterLab shows beside a file browser
 OPENING = """%matplotlib inline
 import warnings
 
@@ -82,6 +86,11 @@ def test_exercises_are_in_nbgraders_form(path):
         # nbgrader takes solutions out of cells that say so only
         assert cell["metadata"]["nbgrader"]["solution"] is True
     assert len({cell["metadata"]["nbgrader"]["grade_id"] for cell in solved}) == 2
+    own = [e for e in EXERCISES.values() if e.notebook == path.stem]
+    assert [source(cell) for cell in solved] == [e.cell for e in own]
+    prose = "".join(source(c) for c in content(path)["cells"] if c["cell_type"] == "markdown")
+    prose = prose.replace("\n", " ").replace("`", "")
+    assert all(e.task in prose for e in own)
     checks = [c for c in code_cells(path) if "check(" in source(c)]
     assert len(checks) >= 2
 
@@ -91,10 +100,20 @@ def test_every_figure_is_followed_by_its_facts(path):
     for cell in code_cells(path):
         drawn = [o for o in cell["outputs"] if "image/png" in o.get("data", {})]
         if drawn:
-            assert re.search(r"figure_facts\(|figure_boxes\(|print\(|sweep\(", source(cell)), source(cell)
+            assert re.search(r"figure_facts\(|figure_boxes\(|print\(|sweep\(", source(cell)), (
+                source(cell)
+            )
 
 
 def test_code_parses_and_the_file_is_small(path):
     for cell in code_cells(path):
         ast.parse(re.sub(r"^%.*$", "", source(cell), flags=re.MULTILINE))
+        assert [line for line in source(cell).split("\n") if len(line) > WIDEST] == []
     assert path.stat().st_size < LARGEST
+
+
+def test_the_files_that_it_names_are_there(path):
+    for cell in content(path)["cells"]:
+        if cell["cell_type"] == "markdown":
+            for name in re.findall(r"`([\w/.-]+/[\w.-]+\.(?:py|yml|md))`", source(cell)):
+                assert (ROOT / name).is_file(), name

@@ -86,7 +86,7 @@ EXERCISES = (
     ),
     Exercise(
         notebook="11_your_own_photos",
-        task="Photos of different sizes become one batch. To which size are they padded?",
+        task="Images of different sizes become one batch. To which size are they padded?",
         answer=padded_shape,
         truth=_true_padding,
         cases=[
