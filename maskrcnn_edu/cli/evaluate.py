@@ -21,7 +21,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """The options of ``eval``."""
     add_weights(command)
     command.add_argument("--json", required=True, help="COCO annotation file")
-    command.add_argument("--images", required=True, help="folder of its pictures")
+    command.add_argument("--images", required=True, help="folder of its images")
     command.add_argument("--out", required=True, help="folder for bbox.json, segm.json, ap.txt")
     command.add_argument(
         "--processes", type=int, default=1, help="share the images among so many processes"

@@ -135,7 +135,7 @@ def run(options: argparse.Namespace) -> int:
 def _training_options(
     options: argparse.Namespace, config: Config, batches_per_epoch: int
 ) -> TrainingOptions:
-    """What the command line says about training."""
+    """The command line's part of a training."""
     check_amp(options.amp)
     pretrain = options.pretrain
     if pretrain is None and options.weights is None:

@@ -2,8 +2,8 @@
 
 What is computed in half precision: convolutions, fully connected layers, and what
 follows them at once (Paddle's level O1: normalization and losses stay in float32 where
-Paddle says so). What never is: weights, gradients and the optimizer's memory; anchors,
-boxes, deltas, overlaps, suppression, targets and losses. What the heads answer is
+Paddle says so). What never is: weights, gradients and the optimizer's state; anchors,
+boxes, deltas, overlaps, suppression, targets and losses. The outputs of the heads are
 therefore cast to float32 (`maskrcnn_edu.model.ops.empty.to_float32`), and what Paddle computes
 from float32 by arithmetic stays float32: float16 knows no number above 65504,
 counts in whole pixels beyond 1024, and ``exp`` of a delta leaves its range at once.
@@ -38,7 +38,7 @@ def check_amp(amp: str | bool | None) -> str | None:
     if not paddle.device.get_device().startswith("gpu"):
         raise ValueError(
             f"amp {amp}: mixed precision needs a GPU. On the CPU Paddle {paddle.__version__} "
-            "computes in float32 whatever it is told; leave --amp (and `amp:`) out"
+            "computes in float32 in any case; leave --amp (and `amp:`) out"
         )
     if amp == "bf16" and not paddle.amp.is_bfloat16_supported():
         raise ValueError("amp bf16: this GPU has no bfloat16; use --amp fp16")

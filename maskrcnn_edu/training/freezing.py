@@ -11,7 +11,7 @@ from paddle import Tensor, nn
 def fill_gradients(weights: Sequence[Tensor]) -> None:
     """Give the weights that a step did not use a gradient of zero: they still coast and decay.
 
-    A batch without an object, for instance, says nothing to the mask head.
+    A batch without an object, for instance, gives the mask head no gradient.
     """
     for weight in weights:
         if weight.grad is None:

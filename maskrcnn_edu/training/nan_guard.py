@@ -206,7 +206,7 @@ def _all_finite(tensor: Tensor) -> bool:
 
 
 def dump(problem: NotFiniteError, folder: Path) -> str:
-    """Leave the batch on disk, in files that can run nothing, and say everything in words.
+    """Leave the batch on disk, in files that can run nothing, and describe it in words.
 
     ``IMAGE_ID.png`` each image as the network saw it, its brightness stretched;
     ``batch.json`` ids, objects, losses, ranges; ``arrays.npz`` all arrays; ``report.txt``.

@@ -95,7 +95,7 @@ def train(
         ValueError: configuration and data do not fit, ``checkpoints.resume`` is asked for
             with other data or options, or a loss or gradient is not finite.
         OSError: a file cannot be written.
-        Interrupted: ``stop`` said so (in process 0; the others return).
+        Interrupted: ``stop`` was True (in process 0; the others return).
     """
     amp = check_amp(config.values.get("amp") if options.amp is None else options.amp)
     settings = run_settings(config, train_set, val_set, options, amp)

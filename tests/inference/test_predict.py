@@ -365,9 +365,9 @@ def test_the_exit_code_tells_whether_photos_were_bad(folder, tmp_path, capsys):
     assert command(folder, good, bad) == 1
     error = capsys.readouterr().err
     assert "bad.jpg: cannot be read as an image" in error
-    assert error.endswith("1 of 2 photos could not be read: bad.jpg\n")
+    assert error.endswith("1 of 2 images could not be read: bad.jpg\n")
     assert command(folder, bad) == 2
-    assert "1 of 1 photos could not be read: bad.jpg" in capsys.readouterr().err
+    assert "1 of 1 images could not be read: bad.jpg" in capsys.readouterr().err
     assert read(tmp_path / "out", "results.json") == []
 
 
@@ -390,7 +390,7 @@ def test_an_interrupted_command_says_how_far_it_came(folder, tmp_path, capsys, m
     monkeypatch.setattr(predict, "read_image", stop_at_the_third)
     assert command(folder, *photos) == 130
     error = capsys.readouterr().err
-    assert "interrupted after 2 of 3 photos" in error and "results.json" in error
+    assert "interrupted after 2 of 3 images" in error and "results.json" in error
     assert {r["image_id"] for r in read(tmp_path / "out", "results.json")} == {0, 1}
 
 
