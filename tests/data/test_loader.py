@@ -11,7 +11,14 @@ import pytest
 
 from maskrcnn_edu.data.coco import Sample, sample_from_array
 from maskrcnn_edu.data.loader import BatchLoader, collate, prefetch
-from maskrcnn_edu.data.transforms import NormalizeImage, PadBatch, Permute
+from maskrcnn_edu.data.transforms import (
+    NormalizeImage,
+    PadBatch,
+    Permute,
+    RandomFlip,
+    RandomTranspose,
+    Resize,
+)
 from maskrcnn_edu.structures import GroundTruth
 
 
@@ -72,6 +79,28 @@ def test_a_batch_is_tensors_of_the_promised_types():
     assert batch.gt[2].segms[0][0].tolist() == [0, 0, 2, 0, 2, 2]
 
 
+def test_what_is_in_a_batch_is_what_was_in_the_samples():
+    transforms = [NormalizeImage(is_scale=False, norm_type="none"), Permute()]
+    (batch,) = loader(3, batch_size=3, shuffle=False, sample_transforms=transforms).epoch(0)
+    pixels = batch.image.numpy()
+    for i in range(3):  # i + 1 columns of the value i, the rest is padding
+        assert pixels[i].sum() == 3 * 2 * (i + 1) * i
+        assert (pixels[i, :, :2, : i + 1] == i).all()
+    assert batch.scale_factor.numpy().tolist() == [[1, 1]] * 3
+    assert batch.gt[2].boxes.numpy().tolist() == [[0, 0, 2, 2]] * 2
+    assert batch.gt[2].labels.numpy().tolist() == [0, 1]
+
+
+def test_crowds_stay_crowds():
+    gt = replace(ground_truth(3), is_crowd=np.array([False, True, False]))
+    crowded = [replace(samples(1)[0], gt=gt)]
+    for flip in (RandomFlip(prob=1.0), RandomTranspose(prob=1.0), Resize([4, 4])):
+        transforms = [flip, NormalizeImage(), Permute()]
+        (batch,) = loader(dataset=crowded, sample_transforms=transforms).epoch(0)
+        assert batch.gt[0].is_crowd.numpy().tolist() == [False, True, False]
+        assert batch.gt[0].boxes.shape == [3, 4]
+
+
 def test_no_objects_are_zero_rows():
     gt = next(loader(1, batch_size=1).epoch(0)).gt[0]
     assert (gt.boxes.shape, gt.labels.shape, gt.is_crowd.shape) == ([0, 4], [0], [0])
@@ -116,6 +145,23 @@ def test_order_and_noise_change_with_epoch_and_seed_only():
         assert ids(other) != ids(first) and noise(other) != noise(first)
 
 
+def test_random_numbers_are_those_of_seed_epoch_and_sample():
+    """Written down, because a run that was interrupted must go on with the same ones."""
+    order = np.random.default_rng([3, 2]).permutation(5).tolist()
+    batches = list(loader(5, batch_size=1, seed=3).epoch(2))
+    assert ids(batches) == [[i] for i in order]
+    for i, (values,) in zip(order, noise(batches)):
+        expected = np.random.default_rng([3, 2, i + 1]).random(2).astype(np.float32)
+        assert values == expected.tolist()
+
+
+def test_a_sample_looks_different_in_every_epoch():
+    calm = loader(4, shuffle=False, batch_size=4)
+    seen = [np.array(noise(calm.epoch(e))[0]) for e in range(5)]
+    for row in range(4):
+        assert len({tuple(epoch[row]) for epoch in seen}) == 5
+
+
 def test_each_sample_has_random_numbers_of_its_own():
     made = np.concatenate(noise(loader(30).epoch(0)))
     assert len(np.unique(made)) == 60
@@ -151,6 +197,44 @@ def test_processes_share_the_samples_evenly():
     assert [len(own) for own in dropped] == [2, 2]
 
 
+@pytest.mark.parametrize(
+    ("drop_last", "expected"),
+    [
+        (False, [[[0, 2], [4, 6]], [[1, 3], [5, 0]]]),  # 0 once more, as 7 is odd
+        (True, [[[0, 2]], [[1, 3]]]),  # three each, and the third has nobody to go with
+    ],
+)
+def test_who_takes_what(drop_last, expected):
+    fields = {"shuffle": False, "drop_last": drop_last, "world_size": 2}
+    ranks = [loader(7, rank=rank, **fields) for rank in (0, 1)]
+    assert [ids(own.epoch(0)) for own in ranks] == expected
+    assert [len(own) for own in ranks] == [len(expected[0])] * 2
+
+
+def test_three_processes_take_turns_and_the_last_ones_start_over():
+    fields = {"shuffle": False, "batch_size": 1, "world_size": 3}
+    ranks = [ids(loader(4, rank=rank, **fields).epoch(0)) for rank in range(3)]
+    assert ranks == [[[0], [3]], [[1], [0]], [[2], [1]]]
+
+
+def test_two_processes_make_the_batches_of_one():
+    """Batch b of both together is batch b of one process, with the same random numbers."""
+    whole = list(loader(12, batch_size=4, seed=9).epoch(6))
+    halves = [list(loader(12, seed=9, rank=rank, world_size=2).epoch(6)) for rank in (0, 1)]
+    assert len(whole) == len(halves[0]) == len(halves[1]) == 3
+    for batch, first, second in zip(whole, *halves):
+        assert not set(first.image_id) & set(second.image_id)
+        together = dict(
+            zip(first.image_id + second.image_id, noise([first])[0] + noise([second])[0])
+        )
+        assert together == dict(zip(batch.image_id, noise([batch])[0]))
+
+
+def test_skipping_is_each_process_own_business():
+    whole = ids(loader(12, rank=1, world_size=2).epoch(0))
+    assert ids(loader(12, rank=1, world_size=2).epoch(0, skip=1)) == whole[1:]
+
+
 def test_bad_fields_are_refused():
     with pytest.raises(ValueError, match="lower batch_size"):
         loader(3, batch_size=4, drop_last=True)
@@ -158,8 +242,14 @@ def test_bad_fields_are_refused():
         loader(batch_size=0)
     with pytest.raises(ValueError, match="rank 2"):
         loader(rank=2, world_size=2)
-    with pytest.raises(ValueError, match="skip"):
-        loader().epoch(0, skip=-1)
+    with pytest.raises(ValueError, match="seed 0 or more"):
+        loader(seed=-1)
+    with pytest.raises(ValueError, match="rank -1"):
+        loader(rank=-1)
+    for bad in ((0, -1), (-1, 0)):
+        with pytest.raises(ValueError, match="epoch and skip must be 0 or more"):
+            loader().epoch(*bad)
+    assert len(loader(4, batch_size=4, drop_last=True)) == 1  # just enough
 
 
 def test_an_empty_data_set_has_no_batches():
@@ -181,6 +271,7 @@ def test_prefetch_works_in_the_background_and_not_too_far_ahead():
         done.append((item, threading.current_thread()))
 
     results = prefetch(work, range(20), ahead=4)
+    assert done == []  # nothing begins before it is asked for
     next(results)
     deadline = time.time() + 5
     while len(done) < 5 and time.time() < deadline:

@@ -45,6 +45,25 @@ def numbers(sample):
     return [sample.gt.boxes.tolist(), polygon[0].tolist(), bits.box.tolist(), bits.pixels.tolist()]
 
 
+class Scripted:
+    """A random generator whose numbers are given."""
+
+    def __init__(self, numbers, at=1.0):
+        self.numbers, self.at, self.ranges = list(numbers), at, []
+
+    def random(self):
+        return self.numbers.pop(0)
+
+    def uniform(self, low, high):
+        """Of a range its end (``at`` 1), its start (0), or what lies between."""
+        self.ranges.append((low, high))
+        return low + self.at * (high - low)
+
+    def integers(self, low, high=None):
+        self.ranges.append((low, high))
+        return (low if high is None else high) - 1
+
+
 # ---- flips -----------------------------------------------------------------------
 
 
@@ -56,7 +75,8 @@ def test_a_horizontal_flip(sample, rng):
         [6, 1, 8, 3],
         [[0, 1], [1, 1]],
     ]
-    assert (flipped.image[:, 0] == sample.image[:, 9]).all()
+    assert (flipped.image == sample.image[:, ::-1]).all()
+    assert flipped.im_shape.tolist() == [4, 10] and flipped.scale_factor.tolist() == [1, 1]
     assert flipped.gt.boxes.dtype == flipped.gt.segms[1].box.dtype == np.float32
     assert flipped.gt.labels.tolist() == [5, 6] and flipped.gt.is_crowd.tolist() == [False, True]
 
@@ -69,7 +89,28 @@ def test_a_vertical_flip(sample, rng):
         [2, 1, 4, 3],
         [[1, 1], [1, 0]],
     ]
-    assert (flipped.image[0] == sample.image[3]).all()
+    assert (flipped.image == sample.image[::-1]).all()
+
+
+def test_a_transposed_image_has_rows_for_columns(sample, rng):
+    turned = RandomTranspose(prob=1.0)(sample, rng)
+    assert turned.image.shape == (10, 4, 3)
+    for y, x in [(0, 0), (3, 9), (1, 7)]:
+        assert turned.image[x, y].tolist() == sample.image[y, x].tolist()
+    assert numbers(turned) == [
+        [[0, 1, 2, 3], [1, 2, 3, 4]],
+        [0, 1, 0, 3, 2, 3],
+        [1, 2, 3, 4],
+        [[1, 1], [0, 1]],
+    ]
+
+
+def test_a_flip_and_a_transposition_are_a_quarter_turn(sample, rng):
+    """Left and right exchanged, then x and y: a quarter turn against the clock."""
+    turned = apply_transforms(sample, [RandomFlip(1.0), RandomTranspose(1.0)], rng)
+    assert (turned.image == np.rot90(sample.image)).all()
+    bits = turned.gt.segms[1]
+    assert bits.pixels.tolist() == [[0, 1], [1, 1]] and bits.box.tolist() == [1, 6, 3, 8]
 
 
 def test_transposing_exchanges_x_and_y_everywhere(sample, rng):
@@ -99,6 +140,12 @@ def test_prob_is_how_often(sample):
     flips = [RandomFlip(prob=0.3)(sample, rng) is not sample for _ in range(500)]
     assert 0.2 < np.mean(flips) < 0.4
     assert RandomFlip(prob=0.0)(sample, rng) is sample
+
+
+@pytest.mark.parametrize("turn", [RandomFlip(prob=0.25), RandomTranspose(prob=0.25)])
+def test_a_random_number_below_prob_acts(sample, turn):
+    assert turn(sample, Scripted([0.25])) is sample
+    assert turn(sample, Scripted([0.24])) is not sample
 
 
 @pytest.mark.parametrize("turn", [RandomFlip(1.0), RandomTranspose(1.0), Resize([8, 20])])
@@ -155,14 +202,69 @@ def test_nearest_repeats_pixels(sample, rng):
     assert (image == sample.image.repeat(2, axis=0).repeat(2, axis=1)).all()
 
 
+def picture(*rows):
+    """Grey values [h, w] as a sample."""
+    image = np.array(rows, np.uint8)[:, :, None].repeat(3, axis=2)
+    return Sample(image, 1, np.array(image.shape[:2], np.float32), np.ones(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("interp", "expected"),
+    [
+        (0, [100, 100, 200, 200]),
+        # pixel centres at 1/4, 3/4, 5/4 and 7/4 of the small image, whose own are at 1/2 and 3/2
+        (1, [100, 125, 175, 200]),
+        # weights 0.8672 and 0.2266 at distances 1/4 and 3/4, -0.0703 at 5/4, made to sum to 1:
+        # (0.8672 * 100 - 0.0703 * 200) / 0.7969 = 91.2
+        (2, [91, 121, 179, 209]),
+    ],
+    ids=["nearest", "bilinear", "bicubic"],
+)
+def test_enlarging_two_pixels(rng, interp, expected):
+    image = Resize([2, 4], interp, keep_ratio=False)(picture([100, 200], [100, 200]), rng).image
+    assert image[:, :, 0].tolist() == [expected, expected]
+    drawn = RandomResize([[2, 4]], interp, keep_ratio=False)
+    assert (drawn(picture([100, 200], [100, 200]), rng).image == image).all()
+
+
+def test_bilinear_is_the_default_and_works_on_both_axes(rng):
+    image = Resize(4)(picture([0, 100], [200, 60]), rng).image
+    assert image[:, :, 2].tolist() == [
+        [0, 25, 75, 100],
+        [50, 60, 80, 90],
+        [150, 130, 90, 70],
+        [200, 165, 95, 60],
+    ]
+    assert (RandomResize([4])(picture([0, 100], [200, 60]), rng).image == image).all()
+
+
+def test_shrinking_averages(rng):
+    # weights 3/4, 3/4, 1/4 of the three nearest: (0 + 75 + 50) / 1.75 and (25 + 150 + 45) / 1.75
+    row = [0, 100, 200, 60]
+    image = Resize([2, 2], keep_ratio=False)(picture(row, row), rng).image
+    assert image[:, :, 0].tolist() == [[71, 126]] * 2
+
+
+def test_a_size_of_one_pixel_and_equal_ends_are_allowed(sample, rng):
+    assert Resize(1)(sample, rng).image.shape == (1, 1, 3)
+    assert RandomResize([[4, 9], [4, 9]], random_range=True)(sample, rng).image.shape[0] == 4
+
+
 def test_random_resize_draws_every_size_of_its_list(sample, rng):
     heights = {RandomResize([[4, 99], [6, 99], 20])(sample, rng).image.shape[0] for _ in range(40)}
     assert heights == {4, 6, 8}
+    drawn = Scripted([])
+    assert RandomResize([8, 12], keep_ratio=False)(sample, drawn).image.shape == (12, 12, 3)
+    assert drawn.ranges == [(2, None)]
 
 
 def test_random_range_draws_between_the_ends(sample, rng):
     resize = RandomResize([[4, 90], [6, 99]], random_range=True)
     assert {resize(sample, rng).image.shape[0] for _ in range(40)} == {4, 5, 6}
+    # the larger long side counts, whichever end has it: 25 is less than 2.5 times 11
+    for ends in ([[4, 20], [11, 25]], [[4, 25], [11, 20]]):
+        high = RandomResize(ends, random_range=True)(sample, Scripted([]))
+        assert high.image.shape == (10, 25, 3)
 
 
 def test_without_random_size_there_is_one_size(sample, rng):
@@ -170,6 +272,24 @@ def test_without_random_size_there_is_one_size(sample, rng):
 
 
 # ---- values ----------------------------------------------------------------------
+
+
+def test_one_pixel_normalized_by_hand(rng):
+    pixel = Sample(np.array([[[255, 0, 51]]], np.uint8), 1, np.ones(2), np.ones(2))
+    normalize = NormalizeImage(mean=[0.5, 0.0, 0.25], std=[0.25, 1.0, 0.125])
+    # (1 - 0.5) / 0.25, (0 - 0) / 1, (0.2 - 0.25) / 0.125
+    assert normalize(pixel, rng).image[0, 0] == pytest.approx([2, 0, -0.4], abs=1e-6)
+    plain = NormalizeImage(is_scale=False, mean=[55, 10, 1], std=[100, 2, 25])
+    assert plain(pixel, rng).image[0, 0] == pytest.approx([2, -5, 2])
+    scaled = NormalizeImage(norm_type="none")(pixel, rng).image
+    assert scaled[0, 0] == pytest.approx([1, 0, 0.2])
+
+
+def test_without_options_the_mean_of_imagenet_becomes_zero(rng):
+    mean = Sample(np.array([[[124, 116, 104]]], np.uint8), 1, np.ones(2), np.ones(2))
+    made = NormalizeImage()(mean, rng).image[0, 0]
+    # 124 / 255 = 0.48627, minus 0.485, by 0.229; and so on
+    assert made == pytest.approx([0.00557, -0.00490, 0.00819], abs=1e-5)
 
 
 def test_normalizing(sample, rng):
@@ -191,6 +311,66 @@ def test_distorting_changes_values_and_nothing_else(sample, rng):
     assert changed.image.dtype == np.uint8 and (changed.image != sample.image).any()
     assert changed.gt is sample.gt
     assert (RandomDistort(prob=0.0)(sample, rng).image == sample.image).all()
+
+
+ALWAYS = [0.0, 0.0, 0.0]  # below every prob
+
+
+def distorted(image, numbers=ALWAYS, at=1.0, **amounts):
+    """(pixels after a distortion with these random numbers, ranges that were drawn from)."""
+    fields = {"brightness": 0, "contrast": 0, "saturation": 0} | amounts
+    drawn = Scripted(numbers, at)
+    return RandomDistort(**fields)(image, drawn).image, drawn.ranges
+
+
+def test_brightness_is_a_factor_on_all_values():
+    made, ranges = distorted(picture([100, 200]), brightness=0.5)
+    assert made[0, :, 0].tolist() == [150, 255] and ranges[0] == (0.5, 1.5)
+    assert distorted(picture([100, 200]), at=0.0, brightness=0.5)[0][0, :, 1].tolist() == [50, 100]
+    assert distorted(picture([100, 99]), at=0.0, brightness=0.25)[0][0, :, 2].tolist() == [75, 74]
+
+
+def test_contrast_is_a_factor_on_the_distance_from_the_mean_grey():
+    made, ranges = distorted(picture([50, 150]), at=0.0, contrast=0.5)
+    assert made[0, :, 0].tolist() == [75, 125] and ranges[1] == (0.5, 1.5)
+    assert distorted(picture([50, 150]), contrast=1.0)[0][0, :, 0].tolist() == [0, 200]
+
+
+def test_saturation_is_a_factor_on_the_distance_from_the_pixels_grey():
+    pixel = Sample(np.array([[[200, 100, 50]]], np.uint8), 1, np.ones(2), np.ones(2))
+    # its grey: 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2
+    assert distorted(pixel, at=0.0, saturation=1.0)[0][0, 0].tolist() == [124] * 3
+    made, ranges = distorted(pixel, at=0.0, saturation=0.5)
+    assert made[0, 0].tolist() == [162, 112, 87] and ranges[2] == (0.5, 1.5)
+
+
+def test_each_of_the_three_is_distorted_by_a_chance_of_its_own():
+    pixel = Sample(np.array([[[200, 100, 50]]], np.uint8), 1, np.ones(2), np.ones(2))
+    amounts = {"brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "prob": 0.5}
+    for i, bounds in enumerate([(0.9, 1.1), (0.8, 1.2), (0.7, 1.3)]):
+        numbers = [0.5, 0.5, 0.5]  # not below prob
+        numbers[i] = 0.49
+        assert distorted(pixel, numbers, **amounts)[1] == [bounds]
+    made, ranges = distorted(pixel, [0.5, 0.5, 0.5], **amounts)
+    assert made.tolist() == pixel.image.tolist() and ranges == []
+    assert RandomDistort() == RandomDistort(0.2, 0.2, 0.2, 0.8)
+
+
+def test_values_are_cut_off_once_at_the_end():
+    # 200 is 300 for a moment; its distance from the mean, 225, is then halved
+    made, _ = distorted(picture([100, 200]), brightness=0.5, contrast=0.0)
+    assert made[0, :, 0].tolist() == [150, 255]
+    half = Half([0.0, 0.0, 1.0])
+    made = RandomDistort(0.5, 0.5, 0.0)(picture([100, 200]), half).image
+    assert made[0, :, 0].tolist() == [188, 255]  # 150 -> 187.5, 300 -> 262.5
+
+
+class Half(Scripted):
+    """The first range's end, then the second one's start."""
+
+    def uniform(self, low, high):
+        self.at = 1.0 if not self.ranges else 0.0
+        return super().uniform(low, high)
 
 
 def test_saturation_leaves_grey_alone(sample, rng):
@@ -217,6 +397,24 @@ def test_padding_fills_right_and_bottom_with_zeros():
     assert a.im_shape.tolist() == [3, 5]
 
 
+def test_padding_by_default_is_to_multiples_of_32():
+    small, large = PadBatch()([ones(32, 5), ones(4, 33)])
+    assert small.image.shape == large.image.shape == (3, 32, 64)
+    (exact,) = PadBatch()([ones(64, 32)])
+    assert exact.image.shape == (3, 64, 32) and exact.image.all()
+    assert PadBatch(1)([ones(3, 5)])[0].image.shape == (3, 3, 5)
+
+
+def test_padding_keeps_values_and_what_belongs_to_them(sample, rng):
+    steps = [NormalizeImage(is_scale=False, norm_type="none"), Permute()]
+    made = apply_transforms(sample, steps, rng)
+    (padded,) = PadBatch(8)([made])
+    assert padded.image.shape == (3, 8, 16) and padded.image.dtype == np.float32
+    assert (padded.image[:, :4, :10] == sample.image.transpose(2, 0, 1)).all()
+    assert padded.image.sum() == sample.image.sum(dtype=np.float64)
+    assert numbers(padded) == numbers(sample) and padded.scale_factor.tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("no_stride", [0, -1])
 def test_padding_without_a_stride(no_stride):
     a, b = PadBatch(no_stride)([ones(3, 5), ones(4, 2)])
@@ -237,7 +435,18 @@ def test_padding_without_a_stride(no_stride):
         (lambda: RandomResize([[6, 9], [4, 9]], random_range=True), "target_size"),
         (lambda: RandomFlip(prob=1.5), "prob"),
         (lambda: RandomFlip(direction="sideways"), "direction"),
+        (lambda: RandomFlip(prob=-0.1), "prob"),
         (lambda: RandomTranspose(prob=None), "prob"),
+        (lambda: RandomTranspose(prob=1.1), "prob"),
+        (lambda: RandomResize(640, random_size=False, interp=3), "interp"),
+        (lambda: RandomResize([[4, 9]], random_range=True), "target_size"),
+        (lambda: RandomResize([[4, 9]], random_size=False), "target_size"),
+        (lambda: Resize([6, 4, 0]), "target_size"),
+        (lambda: RandomDistort(prob=2), "prob"),
+        (lambda: RandomDistort(saturation=-1), "saturation"),
+        (lambda: PadBatch(-2), "pad_to_stride"),
+        (lambda: NormalizeImage(std=[1, 1]), "std"),
+        (lambda: NormalizeImage(mean=["a", 0, 0]), "mean"),
         (lambda: RandomDistort(contrast=[0.5, 1.5, 0.5]), "contrast"),
         (lambda: NormalizeImage(mean=[0.5]), "mean"),
         (lambda: NormalizeImage(std=[1, 1, 0]), "std"),
