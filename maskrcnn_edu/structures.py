@@ -1,13 +1,14 @@
 """The records that flow between the stages, and the legend of their letters.
 
-Letters (one meaning each, everywhere in the package)
------------------------------------------------------
+Letters
+-------
 N  images in a batch             A  anchors of one image, all levels together
 L  feature levels                R  regions of interest (RoIs) of one image
 H, W  padded batch image         F  foreground RoIs of one image
-h, w  one feature map, one file  G  annotated objects of one image
-K  anchors per cell              D  detections of one image
-C  object classes                M  side of a mask, in cells
+K  anchors per cell              G  annotated objects of one image
+C  object classes                D  detections of one image
+c  channels of a feature         M  side of a mask, in cells
+h, w  height and width of what the sentence speaks of: a feature map, a file, a mask
 
 Labels: 0 .. C-1 are the classes, C is background, -1 is "do not train on this".
 
@@ -17,9 +18,14 @@ centre of the top left pixel is (0.5, 0.5). Every box lives in one of two frames
 *input*  pixels of the resized image that the network sees
 *image*  pixels of the file on disk
 
-Every record is frozen: a stage makes it once, and who reads it cannot change it.
-Index fields lead back: from a detection to its proposal, from a sampled RoI to
-its proposal and its object, from a proposal to its anchor and its level.
+Names say who speaks. What the model predicts: ``scores``, ``deltas``, ``mask_logits``, and
+all of `Detections`. What it should have predicted: ``target_labels``, ``target_deltas``,
+``target_masks``. What people annotated: `GroundTruth`, ``gt_boxes``, ``gt_index``.
+
+Every record is frozen: a stage makes it once, and its fields cannot be set anew. The arrays
+in it could be written to; no stage does that. Index fields lead back: from a detection to
+its proposal, from a sampled RoI to its proposal and its object, from a proposal to its
+anchor and its level.
 """
 
 from __future__ import annotations
@@ -65,7 +71,7 @@ class GroundTruth:
     """The annotated objects of one image.
 
     numpy arrays while the transforms work on them (image frame, then input
-    frame), Paddle tensors once they are in a `Batch`.
+    frame), Paddle tensors once they are in a `Batch` (input frame).
 
     Attributes:
         boxes: [G, 4] float32.
@@ -74,10 +80,10 @@ class GroundTruth:
         is_crowd: [G] bool; True marks a region of many objects, not one object.
     """
 
-    boxes: Tensor
-    labels: Tensor
+    boxes: Array
+    labels: Array
     segms: list[Segmentation]
-    is_crowd: Tensor
+    is_crowd: Array
 
     def __len__(self) -> int:
         return len(self.segms)
@@ -107,10 +113,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class RPNOutput:
-    """What the region proposal network says about every anchor of every image.
+    """What the region proposal network predicts for every anchor of every image.
 
     Attributes:
-        scores: [N, A] logits, high where an object is.
+        scores: [N, A] logits (objectness), high where an object is.
         deltas: [N, A, 4] regression from anchor to object (dx, dy, dw, dh).
         anchors: [A, 4] boxes, input frame, the same for all N images.
         level_sizes: L numbers that add up to A: anchors are ordered by level,
@@ -129,22 +135,22 @@ class RPNOutput:
 
 @dataclass(frozen=True)
 class AnchorTargets:
-    """What the RPN should have said about each anchor of one image.
+    """What the RPN should have predicted for each anchor of one image.
 
     Attributes:
-        labels: [A] int32: 1 object, 0 background, -1 not trained on.
-        deltas: [A, 4] float32 regression targets; meaningful where the label is 1.
+        target_labels: [A] int32: 1 object, 0 background, -1 not trained on.
+        target_deltas: [A, 4] float32 from anchor to object; meaningful where the label is 1.
         gt_index: [A] int64, row of `GroundTruth` with the largest overlap.
     """
 
-    labels: Tensor
-    deltas: Tensor
+    target_labels: Tensor
+    target_deltas: Tensor
     gt_index: Tensor
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """Where objects may be in one image: anchors moved, clipped, ranked, thinned out.
+    """Where objects may be in one image: anchors moved, clipped, without near copies.
 
     Attributes:
         boxes: [R, 4] input frame.
@@ -188,7 +194,7 @@ class RoISamples:
 
     Attributes:
         boxes: [R, 4] input frame.
-        labels: [R] int64, 0 .. C-1, C for background, -1 for "not trained on".
+        target_labels: [R] int64, 0 .. C-1, C for background, -1 for "not trained on".
         gt_boxes: [R, 4] the object each RoI should become (zeros without objects).
         gt_index: [R] int64, row of `GroundTruth`.
         proposal_index: [R] int64, row of `Proposals`; -1 where the RoI is an
@@ -196,7 +202,7 @@ class RoISamples:
     """
 
     boxes: Tensor
-    labels: Tensor
+    target_labels: Tensor
     gt_boxes: Tensor
     gt_index: Tensor
     proposal_index: Tensor
@@ -207,7 +213,7 @@ class RoISamples:
 
 @dataclass(frozen=True)
 class BBoxOutput:
-    """What the box head says about all RoIs of the batch, image after image.
+    """What the box head predicts for all RoIs of the batch, image after image.
 
     Attributes:
         scores: [sum R, C + 1] logits, background last.
@@ -223,17 +229,17 @@ class BBoxOutput:
 
 @dataclass(frozen=True)
 class MaskTargets:
-    """The masks that the mask head should draw for one image.
+    """The masks that the mask head should have predicted for one image.
 
     Attributes:
         index: [F] int64, rows of this image's `RoISamples`.
-        labels: [F] int64, 0 .. C-1.
-        masks: [F, M, M] float32, 1 inside the object, over the RoI's own box.
+        target_labels: [F] int64, 0 .. C-1.
+        target_masks: [F, M, M] float32, 1 inside the object, over the RoI's own box.
     """
 
     index: Tensor
-    labels: Tensor
-    masks: Tensor
+    target_labels: Tensor
+    target_masks: Tensor
 
     def __len__(self) -> int:
         return self.index.shape[0]
@@ -241,21 +247,21 @@ class MaskTargets:
 
 @dataclass(frozen=True)
 class Detections:
-    """The objects found in one image.
+    """The objects detected in one image. Paddle tensors; numpy arrays in overlays.
 
     Attributes:
         boxes: [D, 4], input frame inside the model, image frame in its answer.
-        labels: [D] int64, 0 .. C-1.
-        scores: [D] float32 probabilities.
+        labels: [D] int64, 0 .. C-1, the predicted classes.
+        scores: [D] float32 probabilities of these classes.
         roi_index: [D] int64, row of `Proposals`.
         masks: [D, h, w] bool in the image frame, or None before pasting.
     """
 
-    boxes: Tensor
-    labels: Tensor
-    scores: Tensor
-    roi_index: Tensor
-    masks: Tensor | None = None
+    boxes: Array
+    labels: Array
+    scores: Array
+    roi_index: Array
+    masks: Array | None = None
 
     def __len__(self) -> int:
         return self.boxes.shape[0]
@@ -271,11 +277,11 @@ class TrainingStages:
         batch: what went in.
         features: L feature maps [N, c, h, w] (one for C4).
         rpn: scores and deltas of all anchors.
-        anchor_targets: what the RPN should have said.
+        anchor_targets: what the RPN should have predicted.
         proposals: the RPN's answer as boxes.
-        samples: the RoIs drawn from proposals and annotated boxes.
+        samples: RoIs sampled from proposals and annotated boxes, with their targets.
         bbox: scores and deltas of all samples.
-        mask_targets: masks to draw for the foreground samples.
+        mask_targets: masks of the foreground samples.
         mask_logits: [sum F, C, M, M], image after image.
         losses: ``loss_rpn_cls``, ``loss_rpn_reg``, ``loss_bbox_cls``,
             ``loss_bbox_reg``, ``loss_mask``: scalars (and ``loss_bbox_cls_cot`` with

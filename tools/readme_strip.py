@@ -62,8 +62,8 @@ def draw_targets(training: TrainingStages, names: list[str]) -> Figure:
     """The mask targets of some RoIs, evenly chosen."""
     targets = training.mask_targets[0]
     rows = np.linspace(0, len(targets) - 1, min(MASKS, len(targets))).astype(int)
-    labels = targets.labels.numpy()
-    return draw_grid(targets.masks.numpy()[rows], [names[labels[i]] for i in rows])
+    labels = targets.target_labels.numpy()
+    return draw_grid(targets.target_masks.numpy()[rows], [names[labels[i]] for i in rows])
 
 
 def draw_answers(prediction: PredictionStages, names: list[str]) -> Figure:

@@ -22,13 +22,18 @@ SORTS_STABLY = "stable" in inspect.signature(paddle.argsort).parameters  # not i
 
 
 def bbox_area(boxes: Tensor) -> Tensor:
-    """Areas [R] of boxes [R, 4]."""
+    """Areas [R] of boxes [R, 4]: width times height."""
     x1, y1, x2, y2 = boxes.unbind(1)
     return (x2 - x1) * (y2 - y1)
 
 
 def bbox_overlaps(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """Intersection over union of every pair.
+    """Intersection over union of every pair::
+
+        IoU(a, b) = area(a and b) / (area(a) + area(b) - area(a and b))
+
+    where the two have in common what lies between the larger of the left (upper) sides and
+    the smaller of the right (lower) ones.
 
     Args:
         boxes1: [R1, 4].
@@ -65,10 +70,13 @@ def _centers_and_sizes(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def bbox2delta(
     src_boxes: Tensor, tgt_boxes: Tensor, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)
 ) -> Tensor:
-    """Encode: how to move each source box so that it becomes its target.
+    """Encode: how to move each source box so that it becomes its target::
 
-    ``dx`` and ``dy`` are in widths and heights of the source, ``dw`` and ``dh`` are
-    logarithms of the ratio of sizes, so a delta means the same for any box size.
+        dx = wx * (tgt_x - src_x) / src_w        dw = ww * log(tgt_w / src_w)
+        dy = wy * (tgt_y - src_y) / src_h        dh = wh * log(tgt_h / src_h)
+
+    with x, y the centres. A distance in widths, and a logarithm of a ratio: a delta means
+    the same for any box size.
 
     Args:
         src_boxes: [R, 4] anchors or RoIs.
@@ -98,7 +106,12 @@ def delta2bbox(
     weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
     exp: Callable[[Tensor], Tensor] = paddle.exp,
 ) -> Tensor:
-    """Decode: move each box by its deltas. The inverse of `bbox2delta`.
+    """Decode: move each box by its deltas. The inverse of `bbox2delta`::
+
+        new_x = x + w * dx / wx        new_w = w * exp(min(dw / ww, MAX_LOG_SCALE))
+        new_y = y + h * dy / wy        new_h = h * exp(min(dh / wh, MAX_LOG_SCALE))
+
+    with x, y the centres; the sides are half of new_w and new_h away from the new ones.
 
     Args:
         deltas: [R, 4 * C], or [R, C, 4]: C different moves for every box.
@@ -124,7 +137,7 @@ def delta2bbox(
 
 
 def exp_float64(x: Tensor) -> Tensor:
-    """exp of float32 rounded correctly, which `paddle.exp` of float32 sometimes is not."""
+    """[...] float32 -> exp, rounded correctly; `paddle.exp` of float32 sometimes is not."""
     return paddle.exp(x.cast("float64")).cast("float32")
 
 
@@ -169,14 +182,14 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, eta: float = 1.0) -
 
 
 def _argsort_descending(scores: Tensor) -> Tensor:
-    """Rows by falling score; of equal scores, the first one first."""
+    """Rows [R] by falling score [R]; of equal scores, the first one first."""
     if SORTS_STABLY:
         return paddle.argsort(scores, descending=True, stable=True)
     return paddle.to_tensor(np.argsort(-scores.numpy(), kind="stable"))
 
 
 def nms_sorted(boxes: Tensor, iou_threshold: float, eta: float = 1.0) -> Tensor:
-    """`nms` of boxes that are sorted already, best first."""
+    """`nms` of boxes [R, 4] that are sorted already, best first: indices of those that stay."""
     if is_empty(boxes):
         return paddle.zeros([0], dtype="int64")
     if eta < 1.0:
@@ -184,12 +197,12 @@ def nms_sorted(boxes: Tensor, iou_threshold: float, eta: float = 1.0) -> Tensor:
     return paddle.vision.ops.nms(boxes, iou_threshold)
 
 
-def _adaptive_nms(ranked: Tensor, threshold: float, eta: float) -> Tensor:
-    """`nms` with a shrinking threshold, for boxes that are sorted best first.
+def _adaptive_nms(boxes: Tensor, threshold: float, eta: float) -> Tensor:
+    """`nms_sorted` of boxes [R, 4] with a shrinking threshold.
 
     The threshold that counts for a box is the one in force when its turn comes.
     """
-    iou = bbox_overlaps(ranked, ranked).numpy()
+    iou = bbox_overlaps(boxes, boxes).numpy()  # [R, R]
     kept: list[int] = []
     for candidate in range(len(iou)):
         if all(iou[candidate, better] <= threshold for better in kept):

@@ -1,4 +1,7 @@
-"""Yes-or-no loss, and regression losses that can take the place of the plain L1 distance."""
+"""Yes-or-no loss, and regression losses that can take the place of the plain L1 distance.
+
+The losses of the stages are ``get_loss`` of `RPNHead`, `BBoxHead` and `MaskHead`.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,27 @@ from maskrcnn_edu.model.ops.empty import is_empty
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Element by element: ``-log(p)`` where the target is 1, ``-log(1 - p)`` where it is 0.
+    """``-t * log(p) - (1 - t) * log(1 - p)`` with ``p = sigmoid(logit)``, element by element.
 
-    Written with softplus because the gradient of Paddle 3.3.1's
-    ``binary_cross_entropy_with_logits`` is wrong by 1 where a logit is exactly 0,
-    which it is wherever a ReLU lets nothing through.
+    Written as ``softplus(logit) - logit * t``, which is the same, with softplus(z) =
+    log(1 + exp(z)): the gradient of Paddle 3.3.1's ``binary_cross_entropy_with_logits`` is
+    wrong by 1 where a logit is exactly 0, which it is wherever a ReLU lets nothing through.
+
+    Args:
+        logits: [...] float32.
+        targets: [...] 0 or 1.
+
+    Returns:
+        [...], 0 or more.
     """
     return F.softplus(logits) - logits * targets
 
 
 @dataclass(frozen=True)
 class SmoothL1Loss:
-    """Quadratic below ``beta``, linear above: less pull from errors that are small already.
+    """Quadratic below ``beta``, linear above: less pull from errors that are small already::
+
+        e ** 2 / (2 * beta)  if e < beta  else  e - beta / 2,   with e = |pred - target|
 
     Source: Fast R-CNN paper, equation 3.
     """
@@ -39,7 +51,7 @@ class SmoothL1Loss:
             raise ValueError(f"beta must not be negative, got {self.beta}")
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Element by element, the shape of ``pred``."""
+        """Element by element: deltas [R, 4] and their targets [R, 4] -> [R, 4]."""
         error = (pred - target).abs()
         if self.beta < 1e-5:  # the quadratic part has shrunk to nothing: plain L1
             return error * self.loss_weight
@@ -50,7 +62,11 @@ class SmoothL1Loss:
 
 @dataclass(frozen=True)
 class GIoULoss:
-    """1 - generalized IoU: like IoU, but it still pulls when the boxes do not touch.
+    """1 - generalized IoU: like IoU, but it still pulls when the boxes do not touch::
+
+        GIoU = IoU - (area(hull) - area(union)) / area(hull)
+
+    with the hull the smallest box that holds both.
 
     Source: Rezatofighi et al., Generalized Intersection over Union, 2019.
     """
@@ -60,7 +76,7 @@ class GIoULoss:
     eps: float = 1e-10
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Row by row for boxes [R, 4] in any one frame; returns [R]."""
+        """Row by row: boxes [R, 4] and their targets [R, 4], in any one frame -> [R]."""
         if is_empty(pred):
             return pred[:, 0]
         smallest, largest = paddle.minimum(pred, target), paddle.maximum(pred, target)

@@ -190,6 +190,7 @@ class MaskRCNN(nn.Layer):
     def _extra_data(
         self, bbox: BBoxOutput, proposals: list[Proposals], detections: list[Detections]
     ) -> dict[str, Tensor]:
+        """``scores`` [sum R, C + 1] and ``nms_keep_idx`` [sum D], see `PredictionStages`."""
         classes, rows, start = self.bbox_head.num_classes, [], 0
         for p, d in zip(proposals, detections):  # the proposals of all images lie in one tensor
             rows.append((d.roi_index + start) * classes + d.labels)
@@ -197,7 +198,9 @@ class MaskRCNN(nn.Layer):
         return {"scores": F.softmax(bbox.scores), "nms_keep_idx": cat(rows)}
 
     def _box_head_in_chunks(self, features: list[Tensor], proposals: list[Proposals]) -> BBoxOutput:
-        """What the box head says about all proposals; a few at a time, to save memory."""
+        """What the box head predicts for all proposals, [sum R, ...]; a few at a time, to save
+        memory.
+        """
         boxes, outputs = [p.boxes for p in proposals], []
         side = self.bbox_head.roi_extractor.resolution
         for feats, image, rows in iter_roi_chunks(features, boxes, side):
@@ -220,7 +223,10 @@ class MaskRCNN(nn.Layer):
 
 
 def _to_image_frame(detections: Detections, im_shape: Tensor, scale_factor: Tensor) -> Detections:
-    """Detections of the input frame in the image frame (without masks)."""
+    """Detections (without masks) of the input frame in the image frame.
+
+    Both factors are [2] (height, width), see `boxes_to_image_frame`.
+    """
     boxes = boxes_to_image_frame(detections.boxes, im_shape, scale_factor)
     return replace(detections, boxes=boxes)
 

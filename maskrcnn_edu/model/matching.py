@@ -1,4 +1,4 @@
-"""Matching boxes to objects, and drawing a balanced sample of them.
+"""Matching boxes to objects, and sampling a balanced number of them.
 
 Both target makers (`RPNTargetAssign` for anchors, `BBoxAssigner` for RoIs) are
 these two steps followed by their own bookkeeping.
@@ -27,8 +27,9 @@ def label_box(
 ) -> tuple[Tensor, Tensor]:
     """Find the object that each box overlaps most, and say what the box is.
 
-    Foreground from ``positive_overlap`` up, background below ``negative_overlap``,
-    ignored between the two. Crowd regions match nothing: they are no single object.
+    With ``best`` the largest IoU of a box: foreground if ``best >= positive_overlap``,
+    background if ``best < negative_overlap``, ignored between the two. Crowd regions match
+    nothing: they are no single object.
 
     Args:
         boxes: [R, 4] anchors or RoIs, input frame.
@@ -72,7 +73,10 @@ the time; and 500 objects with 250,000 anchors would need gigabytes."""
 def _best_overlaps(
     boxes: Tensor, gt: GroundTruth, ignore_thresh: float, on_cpu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compare all boxes with some objects after the other.
+    """Compare all boxes with the objects, a few objects at a time.
+
+    Args:
+        boxes, gt, ignore_thresh, on_cpu: see `label_box`.
 
     Returns:
         best: [R] the largest IoU of each box with an object; -1 without one to compare.
@@ -86,8 +90,8 @@ def _best_overlaps(
         iou = _mask_crowds(iou, gt.is_crowd[objects], near_crowd)
         best_of_object = iou.max(axis=1, keepdim=True)  # [g, 1]
         is_closest = paddle.logical_and(iou > 0, iou == best_of_object).any(axis=0)
-        these = iou.max(axis=0), iou.argmax(axis=0) + objects.start, is_closest
-        merged = these if merged is None else _merge_matches(merged, these)
+        chunk = iou.max(axis=0), iou.argmax(axis=0) + objects.start, is_closest  # [R] each
+        merged = chunk if merged is None else _merge_matches(merged, chunk)
     return merged
 
 
@@ -106,12 +110,14 @@ def _gt_chunks(objects: int, boxes: int) -> list[slice]:
 
 
 def _merge_matches(
-    former: tuple[Tensor, Tensor, Tensor], these: tuple[Tensor, Tensor, Tensor]
+    first: tuple[Tensor, Tensor, Tensor], second: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of two answers of `_best_overlaps`, box by box the better one; of equals the former."""
-    is_better = these[0] > former[0]
-    best, matches = (paddle.where(is_better, b, a) for a, b in zip(former[:2], these[:2]))
-    return best, matches, paddle.logical_or(former[2], these[2])
+    """Of two results of `_best_overlaps` ([R] each), box by box the better one; of equals the
+    first.
+    """
+    is_better = second[0] > first[0]
+    best, matches = (paddle.where(is_better, b, a) for a, b in zip(first[:2], second[:2]))
+    return best, matches, paddle.logical_or(first[2], second[2])
 
 
 def _crowd_mask(boxes: Tensor, gt: GroundTruth, threshold: float, on_cpu: bool) -> Tensor:
@@ -139,19 +145,19 @@ def subsample_labels(
     bg_label: int = BACKGROUND,
     use_random: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Draw at most ``num_samples`` boxes, at most ``fg_fraction`` of them foreground.
+    """Sample at most ``num_samples`` boxes, at most ``fg_fraction`` of them foreground.
 
     Background fills the places that foreground leaves free.
 
     Args:
         labels: [R] integers; -1 is never sampled.
-        num_samples: how many to draw.
+        num_samples: how many to sample.
         fg_fraction: the largest share of foreground, 0 .. 1.
         bg_label: the label that means background.
-        use_random: draw at random (Paddle's generator), else take the first ones.
+        use_random: sample at random (Paddle's generator), else take the first ones.
 
     Returns:
-        Indices of the foreground and of the background boxes sampled, int64.
+        Indices of the foreground [f] and of the background [b] boxes sampled, int64.
 
     Source: Fast R-CNN paper, section 2.3; document, "bbox_assigner", step 2.
     """
@@ -165,7 +171,7 @@ def subsample_labels(
 
 
 def _sample(items: Tensor, count: int, use_random: bool) -> Tensor:
-    """``count`` of the items, without putting back."""
+    """``count`` of the items [n], none of them twice."""
     if use_random and items.shape[0] > 0:
         items = items[paddle.randperm(items.shape[0])]
     return items[:count]

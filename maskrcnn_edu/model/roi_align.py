@@ -14,16 +14,19 @@ from maskrcnn_edu.model.ops.empty import cat, is_empty
 LEVEL_NAME_OFFSET = 2  # index 0 of the feature list is the pyramid's P2
 
 ROI_CHUNK_ELEMENTS = {"cpu": 2**22, "gpu": 2**26}
-"""How many numbers the RoI features of one group have: 16 MB, which a CPU's caches nearly
+"""How many numbers the RoI features of one chunk have: 16 MB, which a CPU's caches nearly
 hold; 256 MB on a GPU, which wants much to do at a time. A thousand RoIs of C4 have 800 MB."""
 
 
 class RoIAlign(nn.Layer):
     """Bilinear sampling of features inside boxes, on one level or on many.
 
-    With several levels a box goes to the level that fits its size: a box of
-    ``canonical_size`` pixels to ``canconical_level``, one of half that size to the
-    level below.
+    With several levels a box of area w * h goes to the level that fits its size::
+
+        level = floor(canconical_level + log2(sqrt(w * h) / canonical_size))
+
+    so a box of ``canonical_size`` pixels goes to ``canconical_level``, one of half that size
+    to the level below; no further than ``start_level`` and ``end_level``.
 
     Args:
         resolution: side of the result, in cells.
@@ -85,13 +88,22 @@ class RoIAlign(nn.Layer):
         return self._align_levels(feats, rois, per_image)
 
     def _align_levels(self, feats: list[Tensor], rois: Tensor, per_image: Tensor) -> Tensor:
-        """Each box on the level of its size; the results in the order of ``rois``."""
+        """Each box on the level of its size.
+
+        Args:
+            feats: L feature maps [N, c, h, w].
+            rois: [sum R, 4], image after image.
+            per_image: [N] int32, how many each image has.
+
+        Returns:
+            [sum R, c, r, r] in the order of ``rois``.
+        """
         rois_of_level, restore_index, per_image_of_level = distribute_fpn_proposals(
             rois,
-            self.start_level + LEVEL_NAME_OFFSET,
-            self.end_level + LEVEL_NAME_OFFSET,
-            self.canconical_level,
-            self.canonical_size,
+            min_level=self.start_level + LEVEL_NAME_OFFSET,
+            max_level=self.end_level + LEVEL_NAME_OFFSET,
+            refer_level=self.canconical_level,
+            refer_scale=self.canonical_size,
             rois_num=per_image,
         )
         used = slice(self.start_level, self.end_level + 1)
@@ -100,6 +112,7 @@ class RoIAlign(nn.Layer):
         return paddle.gather(paddle.concat(parts), restore_index.flatten())
 
     def _align(self, feat: Tensor, rois: Tensor, per_image: Tensor, scale: float) -> Tensor:
+        """One level: [N, c, h, w] and boxes [r, 4] -> [r, c, resolution, resolution]."""
         return roi_align(
             feat,
             rois,
@@ -114,7 +127,7 @@ class RoIAlign(nn.Layer):
 def iter_roi_chunks(
     feats: list[Tensor], boxes: list[Tensor], resolution: int
 ) -> Iterator[tuple[list[Tensor], int, slice]]:
-    """Groups of RoIs whose features do not take much memory, for who needs no gradient.
+    """Chunks of RoIs whose features do not take much memory, for who needs no gradient.
 
     Args:
         feats: L feature maps [N, c, h, w].
@@ -122,14 +135,14 @@ def iter_roi_chunks(
         resolution: side of the RoI features, in cells.
 
     Yields:
-        Image after image, groups of nearly the same size, at least one for each image: the
+        Image after image, chunks of nearly the same size, at least one for each image: the
         image's feature maps [1, c, h, w], its number, and the rows of its boxes.
     """
     device = "gpu" if feats[0].place.is_gpu_place() else "cpu"
-    most = max(1, ROI_CHUNK_ELEMENTS[device] // (feats[0].shape[1] * resolution**2))
-    for image, rows in enumerate(boxes):
-        own = [f[image : image + 1] for f in feats]
-        groups = max(1, math.ceil(len(rows) / most))
-        size = max(1, math.ceil(len(rows) / groups))
-        for start in range(0, max(1, len(rows)), size):
-            yield own, image, slice(start, start + size)
+    limit = max(1, ROI_CHUNK_ELEMENTS[device] // (feats[0].shape[1] * resolution**2))
+    for image, count in enumerate(map(len, boxes)):
+        own_feats = [f[image : image + 1] for f in feats]
+        chunks = max(1, math.ceil(count / limit))
+        size = max(1, math.ceil(count / chunks))
+        for start in range(0, max(1, count), size):
+            yield own_feats, image, slice(start, start + size)

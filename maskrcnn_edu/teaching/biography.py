@@ -166,7 +166,7 @@ def _proposal_fates(stages: TrainingStages, model: MaskRCNN, index: int) -> np.n
     fates[kind == FOREGROUND] = Fate.FOREGROUND_DROPPED
     fates[kind == BACKGROUND] = Fate.BACKGROUND_DROPPED
     added = samples.proposal_index.numpy() < 0
-    proposal, label = samples.proposal_index.numpy()[~added], samples.labels.numpy()[~added]
+    proposal, label = samples.proposal_index.numpy()[~added], samples.target_labels.numpy()[~added]
     is_foreground = label < model.bbox_head.num_classes
     foreground, background = proposal[is_foreground], proposal[~is_foreground]
     if not ((kind[foreground] == FOREGROUND).all() and (kind[background] == BACKGROUND).all()):
@@ -336,7 +336,7 @@ def _row_of(values: Tensor, value: int) -> int:
 def _annotated_box(stages: TrainingStages, model: MaskRCNN, index: int, roi: int) -> Biography:
     """The life of an annotated box that was added to the proposals."""
     samples = stages.samples[index]
-    is_object = int(samples.labels[roi]) < model.bbox_head.num_classes
+    is_object = int(samples.target_labels[roi]) < model.bbox_head.num_classes
     fate = Fate.SAMPLED_FOREGROUND if is_object else Fate.SAMPLED_BACKGROUND
     life = _box_life(stages, model, index, samples.boxes[roi].numpy(), True)
     return Biography(fate=fate, **life, **_roi_life(stages, model, index, roi))
@@ -347,7 +347,7 @@ def _anchor_life(
 ) -> dict:
     """From the anchor to its clipped box, and what the RPN learns from it."""
     targets, rpn = stages.anchor_targets[index], stages.rpn
-    level, label = int(rpn.level_of(anchor)), int(targets.labels[anchor])
+    level, label = int(rpn.level_of(anchor)), int(targets.target_labels[anchor])
     positive = label == FOREGROUND
     better, iou = _suppressor(model.rpn_head.train_proposal, anchor, level, lives)
     return {
@@ -358,7 +358,7 @@ def _anchor_life(
         "rpn_kind": _rpn_kind(stages, model, index, anchor),
         "rpn_label": label,
         "rpn_object": int(targets.gt_index[anchor]) if positive else None,
-        "rpn_target": targets.deltas[anchor].numpy() if positive else None,
+        "rpn_target": targets.target_deltas[anchor].numpy() if positive else None,
         "score": float(rpn.scores[index, anchor]),
         "rank": int(lives.rank[anchor]),
         "delta": rpn.deltas[index, anchor].numpy(),
@@ -423,7 +423,7 @@ def _roi_life(stages: TrainingStages, model: MaskRCNN, index: int, roi: int) -> 
     """What the box head saw and learns; the mask to draw if it is foreground."""
     samples, masks = stages.samples[index], stages.mask_targets[index]
     before = sum(len(s) for s in stages.samples[:index])  # all images lie in one tensor
-    label = int(samples.labels[roi])
+    label = int(samples.target_labels[roi])
     life = {
         "roi": roi,
         "label": label,
@@ -434,7 +434,7 @@ def _roi_life(stages: TrainingStages, model: MaskRCNN, index: int, roi: int) -> 
     own = slice(roi, roi + 1)
     weights = model.bbox_head.bbox_weight
     life["box_target"] = bbox2delta(samples.boxes[own], samples.gt_boxes[own], weights)[0].numpy()
-    life["mask_target"] = masks.masks[_row_of(masks.index, roi)].numpy()
+    life["mask_target"] = masks.target_masks[_row_of(masks.index, roi)].numpy()
     return life
 
 

@@ -40,7 +40,7 @@ LARGEST = 10_000_000  # bytes of all snapshots, before compression
 
 # how a recording calls the fields of the model's records: the pattern, and other words
 PROPOSAL_NAMES = "proposal_{}", {"anchor_index": "anchors"}
-SAMPLE_NAMES = "sample_{}", {"proposal_index": "proposals"}
+SAMPLE_NAMES = "sample_{}", {"proposal_index": "proposals", "target_labels": "labels"}
 DETECTION_NAMES = "detection_{}", {"roi_index": "rois"}
 
 
@@ -443,7 +443,7 @@ def _training_arrays(stages: TrainingStages, keep: Sequence[str]) -> Iterator[di
 
 def _own_class_probs(stages: TrainingStages) -> np.ndarray:
     """[sum F, M, M] float32, image after image."""
-    labels = cat([t.labels for t in stages.mask_targets])
+    labels = cat([t.target_labels for t in stages.mask_targets])
     return F.sigmoid(select_class(stages.mask_logits, labels)).numpy()
 
 

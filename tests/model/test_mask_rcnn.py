@@ -44,26 +44,26 @@ def test_shapes_of_a_training_step(tiny, make_batch):
     assert stages.rpn.scores.shape == [2, count] and stages.rpn.deltas.shape == [2, count, 4]
     assert stages.rpn.anchors.shape == [count, 4]
     for made in stages.anchor_targets:
-        assert made.labels.shape == made.gt_index.shape == [count]
-        assert made.deltas.shape == [count, 4]
-        assert 1 <= int((made.labels == 1).sum()) <= 16
-        assert int((made.labels >= 0).sum()) == 32
+        assert made.target_labels.shape == made.gt_index.shape == [count]
+        assert made.target_deltas.shape == [count, 4]
+        assert 1 <= int((made.target_labels == 1).sum()) <= 16
+        assert int((made.target_labels >= 0).sum()) == 32
     for made in stages.proposals:
         assert 1 <= len(made) <= 20
         assert made.boxes.shape == [len(made), 4]
         assert made.scores.shape == made.anchor_index.shape == [len(made)]
     for made in stages.samples:
         assert 1 <= len(made) <= 16 and made.boxes.shape == made.gt_boxes.shape == [len(made), 4]
-        for name in ("labels", "gt_index", "proposal_index"):
+        for name in ("target_labels", "gt_index", "proposal_index"):
             assert getattr(made, name).shape == [len(made)]
     rois = sum(map(len, stages.samples))
     assert stages.bbox.scores.shape == [rois, 4] and stages.bbox.deltas.shape == [rois, 3, 4]
     side = tiny.mask_head.mask_assigner.mask_resolution
     for made, drawn in zip(stages.mask_targets, stages.samples):
-        foreground = int((drawn.labels < 3).sum())
+        foreground = int((drawn.target_labels < 3).sum())
         assert 1 <= foreground == len(made) <= 4  # a quarter of 16
-        assert made.index.shape == made.labels.shape == [foreground]
-        assert made.masks.shape == [foreground, side, side]
+        assert made.index.shape == made.target_labels.shape == [foreground]
+        assert made.target_masks.shape == [foreground, side, side]
     total = sum(map(len, stages.mask_targets))
     assert stages.mask_logits.shape == [total, 3, side, side]
 
@@ -110,15 +110,15 @@ def test_from_a_sampled_roi_back_to_its_origin(tiny, make_batch):
             box, index = made.boxes[row].tolist(), int(made.proposal_index[row])
             g = int(made.gt_index[row])
             assert made.gt_boxes[row].tolist() == batch.gt[i].boxes[g].tolist()
-            if made.labels[row] < 3:
-                assert made.labels[row] == batch.gt[i].labels[g]
+            if made.target_labels[row] < 3:
+                assert made.target_labels[row] == batch.gt[i].labels[g]
             if index == -1:
                 annotated += 1
                 assert box == batch.gt[i].boxes[g].tolist()
             else:
                 assert box == proposals.boxes[index].tolist()
         targets = stages.mask_targets[i]
-        assert targets.labels.tolist() == made.labels[targets.index].tolist()
+        assert targets.target_labels.tolist() == made.target_labels[targets.index].tolist()
         check_anchors(stages, i)
     assert annotated >= 3  # image 0 has one object, image 1 has two
 

@@ -39,7 +39,7 @@ def targets_of(case: Case) -> Arrays:
     return {
         "rois": arrays([s.boxes for s in drawn]),
         "rois_num": counts(drawn),
-        "tgt_labels": arrays([s.labels for s in drawn]),
+        "tgt_labels": arrays([s.target_labels for s in drawn]),
         "tgt_bboxes": arrays([s.gt_boxes for s in drawn]),
         "tgt_gt_inds": arrays([s.gt_index for s in drawn]),
     }

@@ -62,11 +62,11 @@ def _targets(case: Case) -> Arrays:
         gt = ground_truth(np.zeros((len(polygons), 4), np.float32), polygons=polygons)
         made.append(generate_mask_target(sample, gt, p["num_classes"], p["resolution"]))
     rows = arrays([t.index for t in made])
-    masks = np.concatenate([t.masks.numpy() for t in made])
+    masks = np.concatenate([t.target_masks.numpy() for t in made])
     return {
         "mask_rois": [rois[index] for rois, index in zip(i["rois"], rows)],
         "mask_rois_num": counts(made),
-        "tgt_classes": np.concatenate([t.labels.numpy() for t in made]),
+        "tgt_classes": np.concatenate([t.target_labels.numpy() for t in made]),
         "tgt_masks": masks.astype(np.int64),
         "mask_index": np.concatenate(rows)[:, None],
         "tgt_weights": np.ones(len(masks), np.float32),

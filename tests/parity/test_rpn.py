@@ -24,8 +24,8 @@ def targets_of(case: Case) -> Arrays:
     targets = [assign(anchors, gt) for gt in gts]
     gt_index = arrays([t.gt_index for t in targets])
     return {
-        "labels": arrays([t.labels for t in targets]),
-        "deltas": arrays([t.deltas for t in targets]),
+        "labels": arrays([t.target_labels for t in targets]),
+        "deltas": arrays([t.target_deltas for t in targets]),
         "gt_index": gt_index,
         "bboxes": [
             boxes[index] if len(boxes) else np.zeros([len(index), 4], np.float32)

@@ -89,7 +89,7 @@ def _train(case: Case, images: int) -> Arrays:
         "bbox_feat": roi_feat.numpy(),
         "assigned_rois": arrays([s.boxes for s in samples]),
         "assigned_rois_num": counts(samples),
-        "tgt_labels": arrays([s.labels for s in samples]),
+        "tgt_labels": arrays([s.target_labels for s in samples]),
         "tgt_bboxes": arrays([s.gt_boxes for s in samples]),
         "tgt_gt_inds": arrays([s.gt_index for s in samples]),
         **{f"grad/bbox_head.{k}": gradient(v) for k, v in bbox_head.named_parameters()},

@@ -144,13 +144,13 @@ def decided_masks(case: Case, probs: list, boxes: list, detections: list) -> np.
 
 def _training(case: Case, model: MaskRCNN) -> Arrays:
     stages: TrainingStages = model(batch_of(case, with_gt=True))
-    targets = np.concatenate([t.masks.numpy() for t in stages.mask_targets])
+    targets = np.concatenate([t.target_masks.numpy() for t in stages.mask_targets])
     got: Arrays = {
         **{name: loss.numpy() for name, loss in stages.losses.items()},
         "loss": stages.loss.numpy(),
         "assigned_rois": arrays([s.boxes for s in stages.samples]),
         "assigned_rois_num": counts(stages.samples),
-        "tgt_labels": arrays([s.labels for s in stages.samples]),
+        "tgt_labels": arrays([s.target_labels for s in stages.samples]),
         "tgt_bboxes": arrays([s.gt_boxes for s in stages.samples]),
         "tgt_gt_inds": arrays([s.gt_index for s in stages.samples]),
         "mask_targets_packbits": np.packbits(

@@ -369,7 +369,7 @@ def test_every_roi_of_every_image_agrees_with_the_records(lively, crowded):
     for i, samples in enumerate(stages.samples):
         for roi in range(len(samples)):
             life = biography(stages, lively, i, roi=roi)
-            assert life.roi == roi and life.label == int(samples.labels[roi])
+            assert life.roi == roi and life.label == int(samples.target_labels[roi])
             assert life.box.tolist() == samples.boxes[roi].tolist()
             assert (life.anchor is None) == (int(samples.proposal_index[roi]) < 0)
             assert life.class_scores == pytest.approx(probs[start + roi], abs=1e-6)

@@ -82,12 +82,13 @@ def overlap():
 
 def anchor_labels():
     gt = objects([[0, 0, 4, 4]])
-    return RPNTargetAssign(8, use_random=False)(tensor([[0, 0, 4, 8], [9, 9, 12, 12]]), gt).labels
+    anchors = tensor([[0, 0, 4, 8], [9, 9, 12, 12]])
+    return RPNTargetAssign(8, use_random=False)(anchors, gt).target_labels
 
 
 def labels_next_to_a_crowd():
     gt = objects([[0, 0, 4, 4], [8, 8, 12, 12]], is_crowd=[True, False])
-    return RPNTargetAssign(8, use_random=False)(tensor([[0, 0, 4, 4]]), gt).labels
+    return RPNTargetAssign(8, use_random=False)(tensor([[0, 0, 4, 4]]), gt).target_labels
 
 
 def box_head():
@@ -129,7 +130,7 @@ def sampled_labels():
     proposals = Proposals(boxes, paddle.zeros([2]), paddle.zeros([2], dtype="int64"))
     return BBoxAssigner(4, 0.5, use_random=False, num_classes=3)(
         proposals, objects([[0, 0, 4, 4]])
-    ).labels
+    ).target_labels
 
 
 def ramp():
@@ -159,7 +160,7 @@ def in_the_file():
 
 def mask_of(outline):
     gt = objects([[0, 0, 4, 4]], segms=[[np.float64(outline)]])
-    return MaskAssigner(2, 4)(samples_of([[0, 0, 4, 4]], [0]), gt).masks
+    return MaskAssigner(2, 4)(samples_of([[0, 0, 4, 4]], [0]), gt).target_masks
 
 
 def square_mask():

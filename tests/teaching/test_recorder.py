@@ -140,12 +140,12 @@ def test_what_is_kept_is_what_the_model_computed(tiny, make_batch, recorder):
         order = np.argsort(-proposals.scores.numpy(), kind="stable")[:50]
         assert (image.proposal_boxes == proposals.boxes.numpy()[order]).all()
         assert (image.proposal_anchors == proposals.anchor_index.numpy()[order]).all()
-        for name in ("boxes", "labels", "gt_boxes", "gt_index", "proposal_index"):
+        for name in ("boxes", "target_labels", "gt_boxes", "gt_index", "proposal_index"):
             kept, real = getattr(image.samples(), name), getattr(stages.samples[i], name)
             assert kept.dtype == real.dtype and (kept == real).all()
         targets = stages.mask_targets[i]
         own = stages.mask_logits[start : start + len(targets)].numpy()
-        own = own[np.arange(len(targets)), targets.labels.numpy()]
+        own = own[np.arange(len(targets)), targets.target_labels.numpy()]
         assert image.mask_probs == pytest.approx(1 / (1 + np.exp(-own)), abs=1e-3)
         assert (image.mask_rows == targets.index.numpy()).all()
         start += len(targets)

@@ -22,7 +22,7 @@ def test_targets(image, samples, targets, scene):
     # RoIs 0 and 2 are of the object in two parts, each in two panels; 1 and 3 of the ring
     assert figure_facts(figure) == {"crop": 4, "outline": 12, "target": 4}
     assert figure_boxes(figure, "target") == samples.boxes[:4].tolist()
-    expected = [[0, round(float(m.mean()), 3), 1] for m in targets.masks.numpy()]
+    expected = [[0, round(float(m.mean()), 3), 1] for m in targets.target_masks.numpy()]
     assert figure_values(figure, "target") == expected
 
 
@@ -38,7 +38,7 @@ def test_of_many_targets_some_are_drawn(image, samples, targets, scene):
 
 
 def test_no_foreground(image, samples, targets, no_objects):
-    none = MaskTargets(targets.index[:0], targets.labels[:0], targets.masks[:0])
+    none = MaskTargets(targets.index[:0], targets.target_labels[:0], targets.target_masks[:0])
     assert figure_facts(draw_mask_targets(image, samples, none, no_objects)) == {"nothing": 1}
 
 

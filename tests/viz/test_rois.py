@@ -33,7 +33,7 @@ def test_foreground_has_the_colour_of_its_class_and_added_ones_are_dashed(image,
 
 
 def test_an_added_box_can_be_background(image, samples, scene):
-    labels = samples.labels * 0 + 2
+    labels = samples.target_labels * 0 + 2
     all_background = RoISamples(
         samples.boxes, labels, samples.gt_boxes, samples.gt_index, samples.proposal_index
     )
@@ -42,6 +42,6 @@ def test_an_added_box_can_be_background(image, samples, scene):
 
 
 def test_nothing_sampled_and_nothing_annotated(image, samples, no_objects):
-    fields = (samples.boxes, samples.labels, samples.gt_boxes, samples.gt_index)
+    fields = (samples.boxes, samples.target_labels, samples.gt_boxes, samples.gt_index)
     none = RoISamples(*(v[:0] for v in (*fields, samples.proposal_index)))
     assert figure_facts(draw_roi_samples(image, none, NAMES, no_objects)) == {}

@@ -21,7 +21,10 @@ from maskrcnn_edu.structures import BBoxOutput, RoISamples
 
 @dataclass(frozen=True)
 class COTLoss:
-    """Cross-entropy between the old classes' scores and what the new label says about them.
+    """Cross-entropy between the old classes' scores and what the new label says about them::
+
+        cot_lambda / F * sum over foreground RoIs, over old classes k, of
+            -cot_relation[label, k] * log(softmax(cot_scale * scores)[k])
 
     Args:
         num_classes: C, classes of the new dataset.
@@ -87,8 +90,10 @@ class COTBBoxHead(BBoxHead):
         loss_cot: COTLoss | None = None,
     ):
         super().__init__(
-            head, in_channel, roi_extractor, bbox_assigner, with_pool, num_classes, bbox_weight,
-            bbox_loss, loss_normalize_pos, cls_agnostic,
+            head=head, in_channel=in_channel, roi_extractor=roi_extractor,
+            bbox_assigner=bbox_assigner, with_pool=with_pool, num_classes=num_classes,
+            bbox_weight=bbox_weight, bbox_loss=bbox_loss,
+            loss_normalize_pos=loss_normalize_pos, cls_agnostic=cls_agnostic,
         )  # fmt: skip
         self.cot_bbox_score = self.bbox_score
         small = ParamAttr(initializer=Normal(0.0, 0.01))
@@ -112,19 +117,19 @@ class COTBBoxHead(BBoxHead):
         self.cot_relation = relationship
 
     def forward(self, roi_feat: Tensor) -> BBoxOutput:
-        """The result of `roi_feature` -> scores of new and old classes, and deltas."""
+        """RoI features -> scores of new [sum R, C + 1] and old classes, deltas [sum R, C, 4]."""
         roi_feat = self.pooled(roi_feat)
         return BBoxOutput(
-            apply_nonempty(self.cot_bbox_score, roi_feat),
-            apply_nonempty(self._deltas, roi_feat),
-            apply_nonempty(self.bbox_score, roi_feat),
+            scores=apply_nonempty(self.cot_bbox_score, roi_feat),
+            deltas=apply_nonempty(self._deltas, roi_feat),
+            cot_scores=apply_nonempty(self.bbox_score, roi_feat),
         )
 
     def get_loss(self, out: BBoxOutput, samples: list[RoISamples]) -> dict[str, Tensor]:
-        """`BBoxHead.get_loss`, and once the relation is known ``loss_bbox_cls_cot``."""
+        """`BBoxHead.get_loss`, and once the relation is known ``loss_bbox_cls_cot``, a scalar."""
         losses = super().get_loss(out, samples)
         if self.cot_relation is not None:
-            labels = cat([s.labels for s in samples])
+            labels = cat([s.target_labels for s in samples])
             losses["loss_bbox_cls_cot"] = self.loss_cot(out.cot_scores, labels, self.cot_relation)
         return losses
 

@@ -44,6 +44,7 @@ class TwoFCHead(nn.Layer):
         return apply_nonempty(self._layers, roi_feat)
 
     def _layers(self, roi_feat: Tensor) -> Tensor:
+        """`forward` of one RoI [1, in_channel, r, r] or more."""
         return F.relu(self.fc7(F.relu(self.fc6(roi_feat.flatten(1)))))
 
 
@@ -109,7 +110,7 @@ class BBoxHead(nn.Layer):
         return self.head(self.roi_extractor(feats, boxes))
 
     def forward(self, roi_feat: Tensor) -> BBoxOutput:
-        """The result of `roi_feature` -> scores and deltas of every RoI."""
+        """RoI features (of `roi_feature`) -> scores [sum R, C + 1] and deltas [sum R, C, 4]."""
         roi_feat = self.pooled(roi_feat)
         return BBoxOutput(
             apply_nonempty(self.bbox_score, roi_feat), apply_nonempty(self._deltas, roi_feat)
@@ -124,14 +125,25 @@ class BBoxHead(nn.Layer):
         return self.bbox_delta(roi_feat).reshape([-1, self.boxes_per_roi, 4])
 
     def get_loss(self, out: BBoxOutput, samples: list[RoISamples]) -> dict[str, Tensor]:
-        """Cross-entropy of the classes, and the regression loss of the own class's deltas.
+        """Loss of the samples, with the class of each RoI its ``target_label``::
+
+            loss_bbox_cls = sum over RoIs of -log(softmax(scores)[class]) / n
+            loss_bbox_reg = sum over foreground RoIs of |deltas[class] - target_deltas| / n
+
+        with target_deltas = ``bbox2delta(boxes, gt_boxes, bbox_weight)``, and n the number of
+        RoIs (``loss_normalize_pos``: of foreground RoIs). RoIs labelled -1 do not count.
+        ``bbox_loss`` may replace ``| |``.
+
+        Args:
+            out: what the head predicts for all images' RoIs.
+            samples: one record per image.
 
         Returns:
             ``loss_bbox_cls`` and ``loss_bbox_reg``, scalars.
 
         Source: Fast R-CNN paper, section 2.3.
         """
-        labels = cat([s.labels for s in samples])  # [sum R]
+        labels = cat([s.target_labels for s in samples])  # [sum R]
         on_host = labels.numpy()  # one wait for both kinds of rows
         used = paddle.to_tensor(np.flatnonzero(on_host >= 0))
         is_foreground = (on_host >= 0) & (on_host < self.num_classes)
@@ -145,7 +157,14 @@ class BBoxHead(nn.Layer):
     def _regression(
         self, deltas: Tensor, labels: Tensor, samples: list[RoISamples], foreground: Tensor
     ) -> Tensor:
-        """Summed regression loss of the foreground RoIs, a scalar."""
+        """Summed regression loss of the foreground RoIs (rows [F]), a scalar.
+
+        Args:
+            deltas: [sum R, C, 4].
+            labels: [sum R], of the same RoIs.
+            samples: one record per image.
+            foreground: [F] rows.
+        """
         class_agnostic = deltas.shape[1] == 1
         column = paddle.zeros_like(foreground) if class_agnostic else labels[foreground]
         pred = gather_pairs(deltas, foreground, column)  # [sum R, C, 4] -> [F, 4]

@@ -127,7 +127,7 @@ class BBoxPostProcess:
         """The detections of one image, input frame, without masks.
 
         Args:
-            out: what the box head says about this image's proposals.
+            out: what the box head predicts for this image's proposals.
             proposals: the RoIs.
             im_shape: [2] height and width, input frame.
         """
@@ -137,11 +137,16 @@ class BBoxPostProcess:
         chosen = gather_pairs(boxes, rows, labels)  # [D, 4]
         inside = paddle.nonzero(nonempty_bbox(chosen)).flatten()  # clipping may leave nothing
         rows, labels = rows[inside], labels[inside]
-        return Detections(chosen[inside], labels, gather_pairs(probs, rows, labels), rows)
+        return Detections(
+            boxes=chosen[inside],
+            labels=labels,
+            scores=gather_pairs(probs, rows, labels),
+            roi_index=rows,
+        )
 
 
 def image_size(im_shape: Tensor, scale_factor: Tensor) -> tuple[int, int]:
-    """Height and width of the file that was resized to ``im_shape``, in pixels."""
+    """Height and width of the file, in pixels: ``im_shape`` [2] / ``scale_factor`` [2]."""
     height, width = paddle.floor(im_shape / scale_factor + 0.5).tolist()
     return int(height), int(width)
 

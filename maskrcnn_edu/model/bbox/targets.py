@@ -15,7 +15,7 @@ from maskrcnn_edu.structures import GroundTruth, Proposals, RoISamples
 
 @dataclass(frozen=True)
 class BBoxAssigner:
-    """Match proposals with objects, draw a sample, look up its targets.
+    """Match proposals with objects, sample some of them, look up their targets.
 
     Args:
         batch_size_per_im: RoIs to train on, per image.
@@ -23,7 +23,7 @@ class BBoxAssigner:
         fg_thresh: IoU from which a RoI is foreground.
         bg_thresh: IoU below which it is background.
         ignore_thresh: see `maskrcnn_edu.model.matching.label_box`.
-        use_random: draw at random; False takes the first ones (repeatable).
+        use_random: sample at random; False takes the first ones (repeatable).
         cascade_iou: the threshold of each stage of a cascade.
         num_classes: C; the label of background.
         assign_on_cpu: compute the IoU matrix in host memory.
@@ -72,11 +72,11 @@ class BBoxAssigner:
         return generate_proposal_target(
             proposals,
             gt,
-            self.batch_size_per_im,
-            self.fg_fraction,
-            cascade_iou if is_cascade else self.fg_thresh,
-            cascade_iou if is_cascade else self.bg_thresh,
-            self.num_classes,
+            batch_size_per_im=self.batch_size_per_im,
+            fg_fraction=self.fg_fraction,
+            fg_thresh=cascade_iou if is_cascade else self.fg_thresh,
+            bg_thresh=cascade_iou if is_cascade else self.bg_thresh,
+            num_classes=self.num_classes,
             ignore_thresh=self.ignore_thresh,
             use_random=self.use_random,
             is_cascade=is_cascade,
@@ -100,10 +100,10 @@ def generate_proposal_target(
     assign_on_cpu: bool = False,
     add_gt_as_proposals: bool = True,
 ) -> RoISamples:
-    """Label the proposals of one image, draw a sample of them and gather its targets.
+    """Label the proposals of one image, sample some of them and gather their targets.
 
     Args:
-        proposals, gt: boxes and objects of the image, input frame.
+        proposals, gt: boxes [R, 4] and objects of the image, input frame.
         batch_size_per_im .. assign_on_cpu: as in `BBoxAssigner`.
         add_gt_as_proposals: put the annotated boxes among the proposals. Early in
             training the proposals miss everything; these never do.
@@ -114,19 +114,36 @@ def generate_proposal_target(
     Source: document, "bbox_assigner".
     """
     boxes, proposal_index = _candidates(proposals, gt, add_gt_as_proposals)
-    gt_index, kind = label_box(boxes, gt, fg_thresh, bg_thresh, False, ignore_thresh, assign_on_cpu)
-    labels = _class_labels(kind, gt_index, gt, num_classes)
-    if not is_cascade:
-        sampled = subsample_labels(labels, batch_size_per_im, fg_fraction, num_classes, use_random)
-        rows = cat(sampled)
-        boxes, labels = boxes[rows], labels[rows]
-        gt_index, proposal_index = gt_index[rows], proposal_index[rows]
-    gt_boxes = gt.boxes[gt_index] if len(gt) else paddle.zeros_like(boxes)
-    return RoISamples(boxes, labels, gt_boxes, gt_index, proposal_index)
+    gt_index, kind = label_box(
+        boxes, gt, positive_overlap=fg_thresh, negative_overlap=bg_thresh,
+        allow_low_quality=False, ignore_thresh=ignore_thresh, assign_on_cpu=assign_on_cpu,
+    )  # fmt: skip
+    candidates = RoISamples(
+        boxes=boxes,
+        target_labels=_class_labels(kind, gt_index, gt, num_classes),
+        gt_boxes=gt.boxes[gt_index] if len(gt) else paddle.zeros_like(boxes),
+        gt_index=gt_index,
+        proposal_index=proposal_index,
+    )
+    if is_cascade:
+        return candidates
+    return _sample(candidates, batch_size_per_im, fg_fraction, num_classes, use_random)
+
+
+def _sample(
+    candidates: RoISamples, num_samples: int, fg_fraction: float, bg_label: int, use_random: bool
+) -> RoISamples:
+    """Some of the candidates [R, ...], see `subsample_labels`."""
+    rows = cat(
+        subsample_labels(
+            candidates.target_labels, num_samples, fg_fraction, bg_label, use_random=use_random
+        )
+    )
+    return RoISamples(**{name: values[rows] for name, values in vars(candidates).items()})
 
 
 def _candidates(proposals: Proposals, gt: GroundTruth, add_gt: bool) -> tuple[Tensor, Tensor]:
-    """Boxes [R, 4] to draw from, and the proposal that each is (-1: an annotated box)."""
+    """Boxes [R, 4] to sample from, and the proposal [R] that each is (-1: an annotated box)."""
     index = paddle.arange(len(proposals), dtype="int64")
     if not add_gt or len(gt) == 0:
         return proposals.boxes, index
@@ -135,7 +152,7 @@ def _candidates(proposals: Proposals, gt: GroundTruth, add_gt: bool) -> tuple[Te
 
 
 def _class_labels(kind: Tensor, gt_index: Tensor, gt: GroundTruth, num_classes: int) -> Tensor:
-    """[R] int64: the matched object's class, ``num_classes`` for background, -1 ignored."""
+    """Labels [R] int64: the matched object's class, ``num_classes`` for background, -1 ignored."""
     background = paddle.full(kind.shape, num_classes, dtype="int64")
     if len(gt) == 0:
         return background

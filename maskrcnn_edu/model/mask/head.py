@@ -95,12 +95,16 @@ class MaskHead(nn.Layer):
         return apply_nonempty(self._logits, roi_feat)
 
     def _logits(self, roi_feat: Tensor) -> Tensor:
+        """`forward` of one RoI [1, c, r, r] or more."""
         return self.mask_fcn_logits(self.head(roi_feat))
 
     def get_loss(self, mask_logits: Tensor, targets: list[MaskTargets]) -> dict[str, Tensor]:
-        """Binary cross-entropy on the own class's mask, averaged over all cells.
+        """Binary cross-entropy on the own class's mask, averaged over all cells::
 
-        The other classes' masks get no gradient: classes do not compete here.
+            loss_mask = mean over F RoIs and M * M cells of BCE(logit[class, y, x], target[y, x])
+
+        BCE is `binary_cross_entropy`. The other classes' masks get no gradient: classes do not
+        compete here.
 
         Args:
             mask_logits: [sum F, C, M, M], image after image.
@@ -113,8 +117,8 @@ class MaskHead(nn.Layer):
         """
         if is_empty(mask_logits):  # the mean of nothing is no number
             return {"loss_mask": paddle.zeros([])}
-        labels = cat([t.labels for t in targets])
-        masks = cat([t.masks for t in targets])
+        labels = cat([t.target_labels for t in targets])  # [sum F]
+        masks = cat([t.target_masks for t in targets])  # [sum F, M, M]
         own = select_class(mask_logits, labels)
         return {"loss_mask": binary_cross_entropy(own, masks).mean()}
 

@@ -128,7 +128,7 @@ def _coords_along(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tenso
 
 
 def _support(position: np.ndarray, cells: int) -> tuple[int, int]:
-    """First and last + 1 of the pixels in which some cell has a share; positions rise."""
+    """First and last + 1 of the pixels [P] in which some cell has a share; positions rise."""
     return (
         int(np.searchsorted(position, -1, side="right")),
         int(np.searchsorted(position, cells, side="left")),

@@ -1,4 +1,4 @@
-"""MaskAssigner: the annotated shape, redrawn inside every foreground RoI on an M x M grid."""
+"""MaskAssigner: the annotated shape, drawn inside every foreground RoI on an M x M grid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHORTEST_SIDE = np.float32(0.1)  # pixels; keeps the scale finite for a box with
 
 @dataclass(frozen=True)
 class MaskAssigner:
-    """Chooses the foreground RoIs and draws what the mask head should answer.
+    """Chooses the foreground RoIs and draws what the mask head should predict.
 
     Args:
         num_classes: C; labels from C on are background.
@@ -45,21 +45,27 @@ def generate_mask_target(
 ) -> MaskTargets:
     """Rasterize, for every foreground RoI of one image, its own object within the RoI's box.
 
+    Args:
+        samples: R RoIs of the image, input frame.
+        gt: its objects, same frame.
+        num_classes: C; labels from C on are background.
+        resolution: M.
+
     Returns:
-        Zero rows if no RoI is foreground.
+        F masks [M, M]; zero rows if no RoI is foreground.
 
     Source: document, "mask_assigner" (generate_mask_target).
     """
     # drawing is the host's work: everything it needs in one copy for each image
-    labels, boxes, gt_index = to_numpy(samples.labels, samples.boxes, samples.gt_index)
+    labels, boxes, gt_index = to_numpy(samples.target_labels, samples.boxes, samples.gt_index)
     rows = np.flatnonzero((labels >= 0) & (labels < num_classes))
     masks = np.zeros([len(rows), resolution, resolution], np.float32)
     for mask, row in zip(masks, rows):
         mask[:] = rasterize_within_box(gt.segms[gt_index[row]], boxes[row], resolution)
     return MaskTargets(
         index=paddle.to_tensor(rows),
-        labels=paddle.to_tensor(labels[rows]),
-        masks=paddle.to_tensor(masks),
+        target_labels=paddle.to_tensor(labels[rows]),
+        target_masks=paddle.to_tensor(masks),
     )
 
 

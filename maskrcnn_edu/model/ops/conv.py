@@ -29,6 +29,7 @@ class Conv2DTranspose(nn.Conv2DTranspose):
 
 
 def _add(x: Tensor, bias: Tensor) -> Tensor:
+    """[N, out, h, w] plus the bias [out] of every channel."""
     bias = bias.reshape([1, -1, 1, 1])
     # a recorded program is optimized by what runs it, and a GPU broadcasts quickly: simple there
     if not paddle.in_dynamic_mode() or x.place.is_gpu_place():

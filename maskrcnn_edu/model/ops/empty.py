@@ -62,7 +62,7 @@ def to_numpy(*columns: Tensor) -> list[np.ndarray]:
 
 
 def to_float32(values: Tensor) -> Tensor:
-    """The values in float32, whatever precision a layer computed them in (``--amp``).
+    """Values [...] in float32, whatever precision a layer computed them in (``--amp``).
 
     Boxes and losses need it: float16 counts in whole pixels beyond 1024, and ``exp``
     of a float16 delta overflows.

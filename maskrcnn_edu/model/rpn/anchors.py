@@ -90,6 +90,7 @@ class AnchorGenerator:
     def _grid_anchors(
         self, height: int, width: int, stride: float, cell: list[list[float]]
     ) -> Tensor:
+        """One level: the K boxes of ``cell`` at every place of the grid, [h * w * K, 4]."""
         ys = (np.arange(height, dtype=np.float32) + self.offset) * stride
         xs = (np.arange(width, dtype=np.float32) + self.offset) * stride
         x, y = np.tile(xs, height), np.repeat(ys, width)  # [h * w] each, row by row

@@ -18,7 +18,14 @@ from maskrcnn_edu.structures import AnchorTargets, Proposals, RPNOutput
 
 
 class RPNFeat(nn.Layer):
-    """One 3x3 convolution that lets every cell see its neighbours; shared by all levels."""
+    """One 3x3 convolution that lets every cell see its neighbours; shared by all levels.
+
+    Args:
+        in_channel: channels of every feature level.
+        out_channel: channels of the result.
+
+    Source: Faster R-CNN paper, section 3.1; document, "RPNFeat".
+    """
 
     def __init__(self, in_channel: int = 1024, out_channel: int = 1024):
         super().__init__()
@@ -64,7 +71,7 @@ class RPNHead(nn.Layer):
         self.rpn_rois_delta = Conv2D(in_channel, 4 * k, 1, weight_attr=_small_weights())
 
     def forward(self, feats: list[Tensor]) -> RPNOutput:
-        """L feature maps [N, c, h, w] -> what the network says about all their anchors."""
+        """L feature maps [N, c, h, w] -> scores [N, A] and deltas [N, A, 4] of all anchors."""
         rpn_feats = self.rpn_feat(feats)
         anchors = self.anchor_generator([tuple(f.shape[-2:]) for f in rpn_feats])
         return RPNOutput(
@@ -88,31 +95,37 @@ class RPNHead(nn.Layer):
         return [generator(s, d, rpn.anchors, shape, rpn.level_sizes) for s, d, shape in images]
 
     def get_loss(self, rpn: RPNOutput, targets: list[AnchorTargets]) -> dict[str, Tensor]:
-        """Loss of the sampled anchors.
+        """Loss of the sampled anchors::
 
-        Both terms are sums over the batch, divided by the number of anchors that the
-        sampler was asked for (not found), so that an image with few objects does not
-        weigh more per anchor.
+            loss_rpn_cls = sum over sampled anchors of BCE(score, target_label) / n
+            loss_rpn_reg = sum over positive anchors of |delta - target_delta| / n
+
+        with n = N * ``batch_size_per_im``: the number of anchors that the sampler was asked
+        for, not how many there were, so that an image with few objects does not weigh more
+        per anchor. BCE is `binary_cross_entropy`; ``loss_rpn_bbox`` may replace ``| |``.
+
+        Args:
+            rpn: what the network predicts for the N images.
+            targets: one record per image.
 
         Returns:
             ``loss_rpn_cls`` and ``loss_rpn_reg``, scalars.
 
         Source: Faster R-CNN paper, equation 1; document, "RPN Head, get_loss".
         """
-        labels = paddle.concat([t.labels for t in targets])  # [N * A]
-        deltas = paddle.concat([t.deltas for t in targets])  # [N * A, 4]
-        sampled = paddle.nonzero(labels >= 0).flatten()
-        positive = paddle.nonzero(labels == 1).flatten()
-        loss_cls = sum_or_zero(
-            binary_cross_entropy(rpn.scores.flatten()[sampled], labels[sampled].cast("float32"))
-        )
-        loss_reg = self._regression(rpn, deltas, positive)
+        target_labels = paddle.concat([t.target_labels for t in targets])  # [N * A]
+        target_deltas = paddle.concat([t.target_deltas for t in targets])  # [N * A, 4]
+        sampled = paddle.nonzero(target_labels >= 0).flatten()
+        positive = paddle.nonzero(target_labels == 1).flatten()
+        wanted = target_labels[sampled].cast("float32")
+        loss_cls = sum_or_zero(binary_cross_entropy(rpn.scores.flatten()[sampled], wanted))
+        loss_reg = self._regression(rpn, target_deltas, positive)
         num_requested = self.rpn_target_assign.batch_size_per_im * len(targets)
         return {"loss_rpn_cls": loss_cls / num_requested, "loss_rpn_reg": loss_reg / num_requested}
 
-    def _regression(self, rpn: RPNOutput, target: Tensor, positive: Tensor) -> Tensor:
-        """Summed regression loss of the positive anchors, a scalar."""
-        pred, target = rpn.deltas.reshape([-1, 4])[positive], target[positive]
+    def _regression(self, rpn: RPNOutput, target_deltas: Tensor, positive: Tensor) -> Tensor:
+        """Summed regression loss, a scalar, of the positive anchors (rows of [N * A, 4])."""
+        pred, target = rpn.deltas.reshape([-1, 4])[positive], target_deltas[positive]
         if self.loss_rpn_bbox is None:
             return sum_or_zero((pred - target).abs())
         if self.loss_rpn_bbox.compares_boxes:  # an overlap of deltas would mean nothing

@@ -59,7 +59,8 @@ class ProposalGenerator:
         im_shape: Tensor,
         level_sizes: Sequence[int],
     ) -> Proposals:
-        """Proposals of one image, best first within a level; zero rows if nothing survives.
+        """Proposals [R, 4] of one image, best first within a level; zero rows if nothing
+        survives.
 
         Args:
             scores, deltas, anchors, im_shape, level_sizes: see `steps`.
@@ -125,7 +126,7 @@ class ProposalGenerator:
         return shorter >= max(self.min_size, SMALLEST_SIDE)
 
     def _nms_level(self, boxes: Tensor, rows: Tensor) -> Tensor:
-        """Those rows of one level, best first, that are no near copies of better ones."""
+        """Those rows [r] of boxes [k, 4], best first, that are no near copies of better ones."""
         survivors = nms_sorted(paddle.gather(boxes, rows), self.nms_thresh, self.eta)
         return paddle.gather(rows, survivors)
 
@@ -135,7 +136,9 @@ class ProposalGenerator:
         return self.pre_nms_top_n if self.topk_after_collect else self.post_nms_top_n
 
     def _post_nms_topk(self, levels: list[Tensor], scores: Tensor) -> Tensor:
-        """All levels' rows; only the ``post_nms_top_n`` with the best scores if there are more."""
+        """All levels' rows [r]; only the ``post_nms_top_n`` with the best scores [k] if there
+        are more.
+        """
         rows = cat(levels)
         if len(rows) <= self.post_nms_top_n:
             return rows

@@ -1,4 +1,4 @@
-"""RPNTargetAssign: what the RPN should say about every anchor."""
+"""RPNTargetAssign: what the RPN should predict for every anchor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maskrcnn_edu.structures import AnchorTargets, GroundTruth
 
 @dataclass(frozen=True)
 class RPNTargetAssign:
-    """Match anchors with objects, draw a sample of them, compute its targets.
+    """Match anchors with objects, sample some of them, compute their targets.
 
     Args:
         batch_size_per_im: anchors to train on, per image.
@@ -23,7 +23,7 @@ class RPNTargetAssign:
         positive_overlap: IoU from which an anchor is foreground.
         negative_overlap: IoU below which it is background.
         ignore_thresh: see `maskrcnn_edu.model.matching.label_box`.
-        use_random: draw at random; False takes the first ones (repeatable).
+        use_random: sample at random; False takes the first ones (repeatable).
         assign_on_cpu: compute the IoU matrix in host memory.
 
     Source: Faster R-CNN paper, section 3.1.2; document, "rpn_target_assign".
@@ -54,24 +54,31 @@ class RPNTargetAssign:
         gt_index, labels = label_box(
             anchors,
             gt,
-            self.positive_overlap,
-            self.negative_overlap,
+            positive_overlap=self.positive_overlap,
+            negative_overlap=self.negative_overlap,
             allow_low_quality=True,
             ignore_thresh=self.ignore_thresh,
             assign_on_cpu=self.assign_on_cpu,
         )
         foreground, background = subsample_labels(
-            labels, self.batch_size_per_im, self.fg_fraction, BACKGROUND, self.use_random
+            labels,
+            num_samples=self.batch_size_per_im,
+            fg_fraction=self.fg_fraction,
+            use_random=self.use_random,
         )
         if len(gt) == 0:
             deltas = paddle.zeros_like(anchors)
         else:
             deltas = bbox2delta(anchors, paddle.gather(gt.boxes, gt_index))
-        return AnchorTargets(_only_sampled(labels, foreground, background), deltas, gt_index)
+        return AnchorTargets(
+            target_labels=_only_sampled(labels, foreground, background),
+            target_deltas=deltas,
+            gt_index=gt_index,
+        )
 
 
 def _only_sampled(labels: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
-    """Labels [A] in which every anchor that was not sampled is ignored."""
+    """Labels [A] in which every anchor is ignored but the sampled ones (rows [f] and [b])."""
     sampled = cat([foreground, background])
     values = cat(
         [

@@ -57,7 +57,7 @@ def test_the_loss_joins_once_the_relation_is_known(model, make_batch):
     model.bbox_head.init_cot_head(paddle.full([3, 5], 0.2))
     stages = model(make_batch())
     assert len(stages.losses) == 6
-    labels = paddle.concat([s.labels for s in stages.samples])
+    labels = paddle.concat([s.target_labels for s in stages.samples])
     expected = model.bbox_head.loss_cot(stages.bbox.cot_scores, labels, paddle.full([3, 5], 0.2))
     assert stages.losses["loss_bbox_cls_cot"].item() == pytest.approx(expected.item(), 1e-6)
     stages.loss.backward()

@@ -199,17 +199,17 @@ def test_every_foreground_roi_gets_its_own_objects_mask(two_objects):
     )
     made = MaskAssigner(num_classes=3, mask_resolution=2)(rois, two_objects)
     assert made.index.tolist() == [1, 2]
-    assert made.labels.tolist() == [0, 1]
-    assert made.masks.tolist() == [[[1, 0], [1, 1]], [[1, 0], [1, 0]]]
-    assert made.masks.dtype == paddle.float32
-    assert made.index.dtype == made.labels.dtype == paddle.int64
+    assert made.target_labels.tolist() == [0, 1]
+    assert made.target_masks.tolist() == [[[1, 0], [1, 1]], [[1, 0], [1, 0]]]
+    assert made.target_masks.dtype == paddle.float32
+    assert made.index.dtype == made.target_labels.dtype == paddle.int64
     assert len(made) == 2
 
 
 def test_the_documents_function_does_the_same(two_objects):
     rois = samples([[10, 20, 26, 28]], [1], [0])
     made = generate_mask_target(rois, two_objects, 3, 4)
-    assert made.masks.tolist() == [[[1] * 4] * 4]
+    assert made.target_masks.tolist() == [[[1] * 4] * 4]
 
 
 @pytest.mark.parametrize("labels", [[], [3, 3], [-1, 3]])
@@ -217,8 +217,8 @@ def test_no_foreground(two_objects, labels):
     rois = samples([[0, 0, 5, 5]] * len(labels), labels, [0] * len(labels))
     made = MaskAssigner(num_classes=3, mask_resolution=7)(rois, two_objects)
     assert len(made) == 0
-    assert (made.index.shape, made.labels.shape) == ([0], [0])
-    assert made.masks.shape == [0, 7, 7]
+    assert (made.index.shape, made.target_labels.shape) == ([0], [0])
+    assert made.target_masks.shape == [0, 7, 7]
 
 
 def test_an_impossible_value_is_named():
