@@ -10,6 +10,7 @@ import pytest
 
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import parse_config
+from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.structures import Batch, GroundTruth
 
 TINY_FPN = """
@@ -80,6 +81,17 @@ def build_tiny():
         return build_model(parse_config(text))
 
     return build
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A folder of 13 training and 5 validation images; not to be changed.
+
+    Odd numbers, so that batches and processes do not divide them evenly.
+    """
+    folder = tmp_path_factory.mktemp("shapes")
+    write_shapes(folder, train=13, val=5)
+    return folder
 
 
 @pytest.fixture

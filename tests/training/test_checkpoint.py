@@ -55,13 +55,6 @@ MOMENTUM = ("OptimizerBuilder.optimizer={type: Momentum, momentum: 0.9}",)
 EVERY_STEP = CheckpointInterval(steps=1)
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shapes")
-    write_shapes(folder, train=7, val=2)  # three batches of two per epoch
-    return folder
-
-
 def dataset(folder, split):
     return CocoDataset(folder / f"annotations/instances_{split}.json", folder / split)
 

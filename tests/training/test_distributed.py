@@ -15,7 +15,6 @@ import pytest
 from safetensors.numpy import load_file
 
 from maskrcnn_edu.cli.main import main
-from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.system import processes
 from maskrcnn_edu.training.distributed import (
     average_gradients,
@@ -39,13 +38,6 @@ SMALL = [
 ]
 STEPS = 20
 PYTHON = [sys.executable, "-m"]
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shapes")
-    write_shapes(folder, train=12, val=5)
-    return folder
 
 
 def training(shapes, out, *options):

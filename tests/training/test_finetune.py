@@ -10,7 +10,6 @@ import pytest
 from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.config.schema import load_config, parse_config
 from maskrcnn_edu.data.coco import CocoDataset
-from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.training.checkpoint import CheckpointInterval
 from maskrcnn_edu.training.loop import Budget
 from maskrcnn_edu.training.run import TrainingOptions, train
@@ -119,13 +118,6 @@ def test_whose_classes_are_known(saved, tmp_path):
 
 
 # ---- training --------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shapes")
-    write_shapes(folder, train=8, val=2)
-    return folder
 
 
 def run(shapes, out, steps=3, overrides=SMALL, listeners=None, **options):
