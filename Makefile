@@ -3,6 +3,7 @@
 # make test-quick   all but the files that take longest: under 3 minutes on two cores
 # make lab    open JupyterLab at the start page
 # make notebooks   run all notebooks again and store what they show
+# make wheel  the package, its notebooks and the course's model in one file, in dist/
 # make test-paddle26   the package's tests, and the demo, with Paddle 2.6.2
 #
 # Everything is installed into .venv; PYTHON chooses the interpreter (3.10 to 3.13).
@@ -36,9 +37,9 @@ VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
 # Files that train, export or break something for minutes; `make test` runs them too.
 SLOW := inference/test_export.py inference/test_predict.py training/test_checkpoint.py \
   training/test_run.py training/test_distributed.py data/test_fuzz.py parity/test_whole.py \
-  benchmarks/test_bench.py teaching/widgets/test_roi_align.py
+  benchmarks/test_bench.py teaching/widgets/test_roi_align.py cli/test_installed.py
 
-.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks clean
+.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks wheel clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) \
@@ -77,8 +78,14 @@ notebooks: $(VENV)/ready-tools
 	OMP_NUM_THREADS=1 MASKRCNN_EDU_DEVICE=cpu $(BIN)/jupyter nbconvert --to notebook \
 	  --execute --inplace notebooks/[0-9][0-9]_*.ipynb
 
+# build/ keeps files that are gone from the source, so nothing may be left of it.
+wheel: $(VENV)/ready
+	rm -rf build
+	$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps --wheel-dir dist .
+	rm -rf build
+
 clean:
-	rm -rf $(VENV) runs $(SHAPES)
+	rm -rf $(VENV) runs build dist $(SHAPES)
 
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)

@@ -18,7 +18,7 @@ with contextlib.suppress(ImportError):  # `maskrcnn-edu doctor` says what is mis
     # before Paddle: 2.6.2 brings a zlib of its own, with which Pillow would crash
     import PIL.Image as _image  # noqa: F401
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _FILES = {
     "model.mask_rcnn": ["MaskRCNN"],

@@ -1,9 +1,14 @@
-"""The places that name versions of packages must not contradict each other."""
+"""The places that name versions and systems must not contradict each other."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from maskrcnn_edu import __version__
+from maskrcnn_edu.system.doctor import PYTHONS, SYSTEMS
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
 yaml = pytest.importorskip("yaml")
@@ -21,9 +26,14 @@ CONSTRAINTS = pins((ROOT / "constraints.txt").read_text().splitlines())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+OLD_PADDLE = "gpu26"
+"""The extra for Paddle 2.6.2, whose versions `make test-paddle26` pins."""
+
+
 def required():
     """name -> lowest version that pyproject.toml admits, of every dependency and extra."""
-    lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    extras = PROJECT["optional-dependencies"]
+    lists = [PROJECT["dependencies"], *(extras[name] for name in extras if name != OLD_PADDLE)]
     texts = (text.split(";")[0] for texts in lists for text in texts)  # without conditions
     return dict(text.split(">=") for text in texts)
 
@@ -31,13 +41,12 @@ def required():
 def test_environment_yml_has_the_pins_of_constraints():
     content = yaml.safe_load((ROOT / "environment.yml").read_text())
     (by_pip,) = (d["pip"] for d in content["dependencies"] if isinstance(d, dict))
-    gpu = {name.replace("paddlepaddle-gpu", "paddlepaddle"): v for name, v in pins(by_pip).items()}
-    assert gpu == CONSTRAINTS
+    assert pins(by_pip) == {name: v for name, v in CONSTRAINTS.items() if name != "paddlepaddle"}
 
 
 def test_every_dependency_is_pinned():
-    names = {name.replace("paddlepaddle-gpu", "paddlepaddle") for name in required()}
-    assert names == set(CONSTRAINTS)
+    assert set(required()) == set(CONSTRAINTS)
+    assert CONSTRAINTS["paddlepaddle"] == CONSTRAINTS["paddlepaddle-gpu"]
 
 
 def test_pins_are_within_the_ranges():
@@ -45,9 +54,74 @@ def test_pins_are_within_the_ranges():
         return [int(part) for part in version.split(".")]
 
     for name, lowest in required().items():
-        pinned = CONSTRAINTS[name.replace("paddlepaddle-gpu", "paddlepaddle")]
-        assert numbers(pinned) >= numbers(lowest), name
+        assert numbers(CONSTRAINTS[name]) >= numbers(lowest), name
 
 
 def test_no_pin_is_an_address():
     assert "://" not in (ROOT / "constraints.txt").read_text()
+
+
+# ---- Pythons and systems ---------------------------------------------------------
+
+
+def test_the_metadata_names_the_pythons_and_systems_that_the_doctor_accepts():
+    first, last = PYTHONS
+    assert PROJECT["requires-python"] == f">={first[0]}.{first[1]},<{last[0]}.{last[1] + 1}"
+    language = "Programming Language :: Python :: "
+    named = [c.removeprefix(language) for c in PROJECT["classifiers"] if c.startswith(language)]
+    assert named == ["3", *(f"3.{minor}" for minor in range(first[1], last[1] + 1))]
+    systems = {c.split(" :: ")[-1] for c in PROJECT["classifiers"] if c.startswith("Operating")}
+    assert systems == {"Linux", "MacOS", "Windows"}
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert all(system in text for system in SYSTEMS.values())
+    assert f"Python {first[0]}.{first[1]} to {last[0]}.{last[1]}" in text
+
+
+def test_the_licence_is_the_files():
+    assert PROJECT["license"] == "Apache-2.0" and PROJECT["license-files"] == ["LICENSE"]
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["license"] == "Apache-2.0"
+
+
+def test_one_version_for_package_changelog_and_citation():
+    assert "version" in PROJECT["dynamic"]
+    first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert first == cited == __version__
+
+
+# ---- make ------------------------------------------------------------------------
+
+
+def made(*options):
+    """What make would do in a fresh clone."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not there")
+    command = ["make", "-n", "demo", "VENV=/nowhere", "PYTHON=python3", *options]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_make_asks_the_vendor_for_the_gpu_build_that_is_named():
+    vendor = "--extra-index-url https://www.paddlepaddle.org.cn/packages/stable/"
+    assert f"{vendor}cu118/" in made("PADDLE=gpu", "GPU_BUILD=cu118").stdout
+    assert "paddlepaddle.org.cn" not in made().stdout
+    assert "paddlepaddle.org.cn" not in made("PADDLE=gpu26").stdout
+
+
+def test_make_does_not_guess_a_gpu_build(monkeypatch, tmp_path):
+    """No driver, no build: it stops and says which variable to set, and installs nothing."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexit 9\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    done = made("PADDLE=gpu")
+    assert done.returncode == 2 and "pip install" not in done.stdout
+    assert "GPU_BUILD=cu126" in done.stderr and "install NVIDIA's driver" in done.stderr
+
+
+def test_make_takes_the_build_of_this_machine(monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '525.105.17, 7.5, Tesla T4'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert "/packages/stable/cu118/" in made("PADDLE=gpu").stdout

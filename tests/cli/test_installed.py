@@ -1,0 +1,135 @@
+"""The package as a wheel brings it: built from the source distribution, away from the clone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BACKEND = "setuptools>=77"  # as in pyproject.toml
+NOT_SOURCE = (".git", ".venv*", "build", "dist", "runs", "shapes", "__pycache__", "*.egg-info",
+              ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints")  # fmt: skip
+EXECUTE = """
+import sys, nbformat
+from nbclient import NotebookClient
+for name in sys.argv[1:]:
+    notebook = nbformat.read(name, as_version=4)
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    print(name, sum(cell.get("execution_count") or 0 for cell in notebook.cells) > 0)
+"""
+
+
+def run(*command, cwd, env=None):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
+                          cwd=cwd, env=env)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """(source distribution, wheel made from it)"""
+    folder = tmp_path_factory.mktemp("built")
+    source = folder / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_SOURCE))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    run(*pip, "install", "-q", "--target", folder / "backend", BACKEND, cwd=folder)
+    env = {**os.environ, "PYTHONPATH": str(folder / "backend")}
+    code = f"from setuptools.build_meta import build_sdist; build_sdist({str(folder)!r})"
+    run(sys.executable, "-c", code, cwd=source, env=env)
+    (sdist,) = folder.glob("*.tar.gz")
+    run(*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, sdist,
+        cwd=folder, env=env)  # fmt: skip
+    (wheel,) = folder.glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """A function that runs a program of an environment with the wheel, away from the clone.
+
+    The environment borrows the libraries of this one, but not the package.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", symlinks=True, with_pip=False)
+    bin_folder = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    python = bin_folder / "python"
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(run(python, "-c", code, cwd=folder).strip())
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", built[1],
+        cwd=folder)  # fmt: skip
+    kernel = folder / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "python3", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    env |= {
+        "JUPYTER_PATH": str(folder / "jupyter"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "MASKRCNN_EDU_CACHE": str(folder / "cache"),
+        "MASKRCNN_EDU_DEVICE": "cpu",
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def runner(program, *arguments):
+        return run(bin_folder / program, *arguments, cwd=folder, env=env)
+
+    runner.folder = folder
+    return runner
+
+
+def test_the_source_distribution_has_every_file_of_the_repository(built):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    listed = run("git", "ls-files", "-z", cwd=ROOT).split("\0")
+    there = {name for name in listed if name and (ROOT / name).is_file()}
+    with tarfile.open(built[0]) as archive:
+        packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    assert not there - packed
+
+
+def test_the_wheel_has_the_package_the_model_the_notebooks_and_no_more(built):
+    with zipfile.ZipFile(built[1]) as archive:
+        names = [n for n in archive.namelist() if ".dist-info/" not in n]
+    notebooks = {Path(n).name for n in names if n.endswith(".ipynb")}
+    assert notebooks == {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    modules = {n for n in names if n.startswith("maskrcnn_edu/")}
+    package = {str(p.relative_to(ROOT)) for p in (ROOT / "maskrcnn_edu").rglob("*")
+               if p.is_file() and p.suffix in (".py", ".yml", ".json", ".safetensors")}  # fmt: skip
+    assert modules == package and len(names) == len(modules) + len(notebooks)
+    assert built[1].stat().st_size < 12e6
+
+
+def test_the_installed_package_is_the_wheels(installed):
+    code = "import maskrcnn_edu; print(maskrcnn_edu.__file__)"
+    assert str(installed.folder / "venv") in installed("python", "-c", code)
+    assert "Paddle" in installed("maskrcnn-edu", "doctor")
+
+
+def test_the_course_is_written_and_runs(installed):
+    course = installed.folder / "course"
+    assert f"notebooks are in {course}" in installed("maskrcnn-edu", "course", course)
+    names = [course / "00_tour.ipynb", course / "07_mask_targets.ipynb"]
+    said = installed("python", "-c", EXECUTE, *names)
+    assert said.splitlines() == [f"{name} True" for name in names]
+    assert (installed.folder / "cache" / "classroom" / "val").is_dir()
+    assert "left as they are" not in installed("maskrcnn-edu", "course", course)
+
+
+def test_the_command_predicts_with_the_courses_model(installed):
+    model = Path(installed("python", "-c", "from maskrcnn_edu.teaching import course\n"
+                           "print(course.COURSE_MODEL)").splitlines()[-1])  # fmt: skip
+    assert str(installed.folder / "venv") in str(model)
+    images = installed.folder / "cache" / "classroom" / "val"
+    said = installed("maskrcnn-edu", "predict", "--weights", model, "--out", "found", images)
+    assert "objects drawn" in said
