@@ -131,8 +131,8 @@ def predict_once(model: MaskRCNN) -> None:
     model.eval()
     object.__setattr__(model.bbox_post_process.nms, "score_threshold", 0.0)
     with paddle.no_grad():
-        for found in model(batch()).detections:
-            found.masks.numpy()
+        for detections in model(batch()).detections:
+            detections.masks.numpy()
 
 
 # ---------------------------------------------------------------- what ran
@@ -187,8 +187,8 @@ the stable order of scores in suppression (its argsort is not stable)."""
 def kernels(registry: dict, operator: str) -> set[str]:
     """The types that an operator has a GPU kernel for."""
     name = OWN_NAMES.get(operator, operator)
-    found = registry.get(name) or registry.get(name.removesuffix("_"), ())
-    return {k.rstrip(")").split(", ")[-1] for k in found if k.startswith("(GPU")}
+    names = registry.get(name) or registry.get(name.removesuffix("_"), ())
+    return {k.rstrip(")").split(", ")[-1] for k in names if k.startswith("(GPU")}
 
 
 @dataclass(frozen=True)
@@ -214,11 +214,11 @@ class Row:
         return "yes" if dtype in self.on_gpu else "no"
 
     def __str__(self) -> str:
-        found = "yes" if not self.missing else f"**missing: {', '.join(self.missing)}**"
+        on_gpu = "yes" if not self.missing else f"**missing: {', '.join(self.missing)}**"
         half = [self.half(t) for t in HALVES]
         remark = "black list" if self.is_black else REASONS.get(self.operator, "")
         remark = remark if {"no", "float32"} & set(half) else ""
-        cells = [self.operator, " ".join(self.types), found, *half, remark]
+        cells = [self.operator, " ".join(self.types), on_gpu, *half, remark]
         return f"| {' | '.join(cells)} |"
 
 
@@ -291,8 +291,8 @@ def waits(name: str) -> tuple[Syncs, Syncs]:
 def show_waits() -> None:
     """Print the second table, for one model with and one without a pyramid."""
     for name in ("mask_rcnn_r50_fpn_1x_coco", "mask_rcnn_r50_1x_coco"):
-        for what, found in zip(("training step", "prediction"), waits(name)):
-            print(f"\n{name}, one {what}, 2 images: {found.total()} waits\n\n{found}")
+        for what, syncs in zip(("training step", "prediction"), waits(name)):
+            print(f"\n{name}, one {what}, 2 images: {syncs.total()} waits\n\n{syncs}")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     maskrcnn-edu doctor
 
-`look` collects the facts, `examine` judges them. Only the standard library is imported at
+`collect_facts` collects the facts, `diagnose` judges them. Only the standard library is imported at
 the top: the doctor must be able to come when Paddle cannot.
 """
 
@@ -133,21 +133,21 @@ class Machine:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; a ``cure`` makes it a problem."""
+    """One line of the report; a ``fix`` makes it a problem."""
 
-    what: str
-    found: str
-    cure: str | None = None
+    part: str
+    state: str
+    fix: str | None = None
 
     def __str__(self) -> str:
-        line = f"{'ok ' if self.cure is None else 'BAD'}  {self.what:<10} {self.found}"
-        return line if self.cure is None else f"{line}\n     -> {self.cure}"
+        line = f"{'ok ' if self.fix is None else 'BAD'}  {self.part:<10} {self.state}"
+        return line if self.fix is None else f"{line}\n     -> {self.fix}"
 
 
 # ---------------------------------------------------------------- the facts
 
 
-def look() -> Machine:
+def collect_facts() -> Machine:
     """Collect the facts about this machine."""
     versions = {name: _version(name) for name in (*PADDLES, *LIBRARIES, *OPTIONAL)}
     driver, cards = ask_driver()
@@ -216,7 +216,7 @@ def _can_be_written(folder: Path) -> bool:
 def _fonts() -> list[str]:
     try:
         manager = importlib.import_module("matplotlib.font_manager").fontManager
-    except Exception:  # told as a missing library
+    except Exception:  # reported as a missing library
         return []
     names = {font.name for font in manager.ttflist}
     return [font for font in FONTS if any(name.startswith(font) for name in names)]
@@ -225,7 +225,7 @@ def _fonts() -> list[str]:
 # ---------------------------------------------------------------- the verdict
 
 
-def examine(machine: Machine) -> list[Finding]:
+def diagnose(machine: Machine) -> list[Finding]:
     """One finding for each part, in the order in which they should be put right."""
     return [
         *_python(machine),
@@ -247,12 +247,12 @@ def _python(machine: Machine) -> list[Finding]:
     version, system = ".".join(map(str, machine.python)), f"{machine.system} {machine.processor}"
     first, last = (".".join(map(str, python)) for python in PYTHONS)
     fits = PYTHONS[0] <= machine.python[:2] <= PYTHONS[1]
-    cure = None if fits else f"use Python {first} to {last}: Paddle has no wheel for others"
+    fix = None if fits else f"use Python {first} to {last}: Paddle has no wheel for others"
     if (machine.system, machine.processor) in SYSTEMS:
-        return [Finding("Python", f"{version} on {system}", cure)]
+        return [Finding("Python", f"{version} on {system}", fix)]
     known = ", ".join(SYSTEMS.values())
     elsewhere = f"Paddle has wheels for {known}: use such a machine, or build Paddle from source"
-    return [Finding("Python", version, cure), Finding("system", system, elsewhere)]
+    return [Finding("Python", version, fix), Finding("system", system, elsewhere)]
 
 
 def _libraries(machine: Machine) -> list[Finding]:
@@ -277,22 +277,22 @@ def _libraries(machine: Machine) -> list[Finding]:
 def _paddle(machine: Machine) -> Finding:
     version = machine.paddle
     if version is None:
-        cure = machine.gpu_advice if machine.driver else "pip install paddlepaddle"
-        return Finding("Paddle", "missing", cure)
+        fix = machine.gpu_advice if machine.driver else "pip install paddlepaddle"
+        return Finding("Paddle", "missing", fix)
     kind = "CPU build" if machine.cuda is None else f"build for CUDA {machine.cuda}"
-    found = f"{version}, {kind}"
+    state = f"{version}, {kind}"
     numpy = machine.versions.get("numpy")
     if numbers(version) < (3,) and numpy and numbers(numpy) >= (2,):
-        return Finding("Paddle", f"{found}, with numpy {numpy}", "pip install 'numpy<2'")
+        return Finding("Paddle", f"{state}, with numpy {numpy}", "pip install 'numpy<2'")
     if machine.paddle_error:
-        cure = f"pip install --force-reinstall paddlepaddle=={version}"
-        return Finding("Paddle", f"{version} cannot start: {machine.paddle_error}", cure)
+        fix = f"pip install --force-reinstall paddlepaddle=={version}"
+        return Finding("Paddle", f"{version} cannot start: {machine.paddle_error}", fix)
     if all(machine.versions.get(name) for name in PADDLES):
-        cure = "pip uninstall both, then install the one that you want"
-        return Finding("Paddle", f"{' and '.join(PADDLES)} overwrite each other", cure)
+        fix = "pip uninstall both, then install the one that you want"
+        return Finding("Paddle", f"{' and '.join(PADDLES)} overwrite each other", fix)
     if numbers(version) < (2, 6):
-        return Finding("Paddle", f"{found} is too old", "pip install 'paddlepaddle>=2.6.2'")
-    return Finding("Paddle", found)
+        return Finding("Paddle", f"{state} is too old", "pip install 'paddlepaddle>=2.6.2'")
+    return Finding("Paddle", state)
 
 
 def _device(machine: Machine) -> Finding:
@@ -306,27 +306,27 @@ def _device(machine: Machine) -> Finding:
     if machine.paddle is None:
         return Finding("device", f"none without Paddle; {there}")
     if machine.cuda is None:
-        found = f"the CPU: {there}, but Paddle is a CPU build"
-        cure = f"{machine.gpu_advice} (and uninstall paddlepaddle first); or set {DEVICE}=cpu"
-        return Finding("device", found, cure) if driver or wanted else Finding("device", "the CPU")
+        state = f"the CPU: {there}, but Paddle is a CPU build"
+        fix = f"{machine.gpu_advice} (and uninstall paddlepaddle first); or set {DEVICE}=cpu"
+        return Finding("device", state, fix) if driver or wanted else Finding("device", "the CPU")
     if machine.driver_is_too_old:
         needs = f"a build for CUDA {machine.cuda} needs {machine.driver_is_too_old}"
         return Finding("device", f"{there} is too old: {needs}", machine.gpu_advice)
     if machine.gpus:
         return Finding("device", f"{len(machine.gpus)} GPU(s); {there}")
-    cure = "nvidia-smi and CUDA_VISIBLE_DEVICES show what hides it" if driver else (
+    fix = "nvidia-smi and CUDA_VISIBLE_DEVICES show what hides it" if driver else (
         f"install NVIDIA's driver; or, without a GPU, paddlepaddle, or set {DEVICE}=cpu"
     )  # fmt: skip
-    return Finding("device", f"the CPU: Paddle finds no GPU ({there})", cure)
+    return Finding("device", f"the CPU: Paddle finds no GPU ({there})", fix)
 
 
 def _gpu(gpu: Gpu, machine: Machine) -> Finding:
     """Whether the installed build has machine code for a GPU."""
-    found = f"{gpu.name}, compute capability {gpu.capability / 10}, {gpu.memory:.0f} GB"
+    state = f"{gpu.name}, compute capability {gpu.capability / 10}, {gpu.memory:.0f} GB"
     codes = _codes(machine)
     if not codes or has_code(codes, gpu.capability):
-        return Finding("GPU", found)
-    return Finding("GPU", f"{found}; this build has code for {dotted(codes)}", machine.gpu_advice)
+        return Finding("GPU", state)
+    return Finding("GPU", f"{state}; this build has code for {dotted(codes)}", machine.gpu_advice)
 
 
 def _codes(machine: Machine) -> Sequence[int]:
@@ -342,40 +342,40 @@ def _codes(machine: Machine) -> Sequence[int]:
 def _weights(machine: Machine) -> Finding:
     """Where fetched weights are."""
     if machine.cache is None:
-        found = "the folder for fetched files cannot be written"
-        return Finding("weights", found, f"set {CACHE} to a folder that can be")
+        state = "the folder for fetched files cannot be written"
+        return Finding("weights", state, f"set {CACHE} to a folder that can be")
     return Finding("weights", f"fetched: {', '.join(machine.cached) or 'none yet'}")
 
 
 def _processor(machine: Machine) -> Finding:
     threads = machine.variables.get("OMP_NUM_THREADS")
-    found = f"{machine.cores} core(s), OMP_NUM_THREADS {threads or 'not set'}"
+    state = f"{machine.cores} core(s), OMP_NUM_THREADS {threads or 'not set'}"
     if threads and not threads.isdigit():
-        return Finding("CPU", found, "set OMP_NUM_THREADS to a number, or not at all")
+        return Finding("CPU", state, "set OMP_NUM_THREADS to a number, or not at all")
     if threads and int(threads) > machine.cores:
         return Finding(
-            "CPU", found, f"more threads than cores: set OMP_NUM_THREADS={machine.cores}"
+            "CPU", state, f"more threads than cores: set OMP_NUM_THREADS={machine.cores}"
         )
-    return Finding("CPU", found)
+    return Finding("CPU", state)
 
 
-def _least(what: str, amount: float | None, least: float, cure: str) -> Finding:
+def _least(what: str, amount: float | None, least: float, fix: str) -> Finding:
     """Gigabytes that should not be too few."""
     if amount is None:
         return Finding(what, "unknown")
     free = " free" if what == "disk" else ""
-    return Finding(what, f"{amount:.1f} GB{free}", cure if amount < least else None)
+    return Finding(what, f"{amount:.1f} GB{free}", fix if amount < least else None)
 
 
 def report(findings: Sequence[Finding]) -> str:
     """All findings, and how many are problems."""
-    bad = sum(f.cure is not None for f in findings)
-    verdict = f"{bad} problem(s), cures after the arrows" if bad else "all is well"
+    bad = sum(f.fix is not None for f in findings)
+    verdict = f"{bad} problem(s), fixes after the arrows" if bad else "all is well"
     return "\n".join([*map(str, findings), verdict])
 
 
 def main() -> int:
     """Print the report; 0 if all is well, 1 if something is not."""
-    findings = examine(look())
+    findings = diagnose(collect_facts())
     print(report(findings))
-    return int(any(f.cure for f in findings))
+    return int(any(f.fix for f in findings))

@@ -136,8 +136,8 @@ def has_code(codes: Sequence[int], capability: int) -> bool:
 
 def build_for_cuda(cuda: str | None) -> Build | None:
     """The build for a CUDA version as Paddle reports it; None if the table has none."""
-    found = numbers(cuda or "")[:2]
-    return next((build for build in BUILDS if numbers(build.cuda) == found), None)
+    version = numbers(cuda or "")[:2]
+    return next((build for build in BUILDS if numbers(build.cuda) == version), None)
 
 
 def best_build(
@@ -215,8 +215,8 @@ def advice_table() -> str:
     head = ["graphics card", "compute capability", "older driver", *(f"{d}+" for d in drivers)]
     rows = []
     for generation in GENERATIONS:
-        found = [best_build(generation.capabilities, driver) for driver in ["0", *drivers]]
-        names = [build.name if build else "none" for build in found]
+        builds = [best_build(generation.capabilities, driver) for driver in ["0", *drivers]]
+        names = [build.name if build else "none" for build in builds]
         what = f"{generation.name}: {generation.cards}"
         rows.append([what, dotted(generation.capabilities), *names])
     return _markdown(head, rows)

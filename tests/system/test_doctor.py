@@ -10,7 +10,7 @@ import pytest
 
 from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.system import doctor
-from maskrcnn_edu.system.doctor import CACHE, DEVICE, LIBRARIES, Gpu, Machine, examine, report
+from maskrcnn_edu.system.doctor import CACHE, DEVICE, LIBRARIES, Gpu, Machine, diagnose, report
 from maskrcnn_edu.system.gpu_builds import Card
 
 PINNED = {name: f"{least}.1" for name, least in LIBRARIES.items()}
@@ -31,7 +31,7 @@ def with_card(capability, driver, **changes):
 
 
 def problems(machine):
-    return {f.what: f"{f.found} -> {f.cure}" for f in examine(machine) if f.cure}
+    return {f.part: f"{f.state} -> {f.fix}" for f in diagnose(machine) if f.fix}
 
 
 @pytest.mark.parametrize(
@@ -111,24 +111,24 @@ def with_versions(**versions):
     ],
 )  # fmt: skip
 def test_each_problem_is_one_finding_with_a_cure(machine, what, words):
-    found = problems(machine)
-    assert list(found) == [what]
-    assert re.search(words, found[what])
+    bad = problems(machine)
+    assert list(bad) == [what]
+    assert re.search(words, bad[what])
 
 
-def test_who_wants_the_cpu_is_not_told_about_gpus():
+def test_who_wants_the_cpu_is_not_bothered_with_gpus():
     assert problems(replace(on_gpus(), variables={DEVICE: "cpu"})) == {}
 
 
 def test_the_report_fits_on_a_screen_and_counts():
-    text = report(examine(HEALTHY))
+    text = report(diagnose(HEALTHY))
     assert text.endswith("all is well") and len(text.splitlines()) <= 24
-    assert "1 problem(s)" in report(examine(sick(disk=0.1)))
+    assert "1 problem(s)" in report(diagnose(sick(disk=0.1)))
 
 
 def test_the_command_answers_with_its_exit_code(monkeypatch, capsys):
     for machine, code in ((HEALTHY, 0), (sick(disk=0.1), 1)):
-        monkeypatch.setattr(doctor, "look", lambda machine=machine: machine)
+        monkeypatch.setattr(doctor, "collect_facts", lambda machine=machine: machine)
         assert main(["doctor"]) == code
     assert "BAD  disk       0.1 GB free\n     -> free some space" in capsys.readouterr().out
 
@@ -139,21 +139,21 @@ def test_the_facts_of_this_machine(tmp_path, monkeypatch):
     (tmp_path / "some_model.pdparams").touch()
     (tmp_path / "data/mine/annotations").mkdir(parents=True)
     (tmp_path / "data/mine/annotations/instances_val.json").touch()
-    found = doctor.look()
-    assert found.python == sys.version_info[:3] and found.paddle and found.paddle_error is None
-    assert None not in [found.versions[name] for name in LIBRARIES]
-    assert found.cores >= 1 and found.disk > 0
-    assert found.cached == ["some_model"] and found.datasets == ["data/mine"]
-    assert found.cache == str(tmp_path)
+    facts = doctor.collect_facts()
+    assert facts.python == sys.version_info[:3] and facts.paddle and facts.paddle_error is None
+    assert None not in [facts.versions[name] for name in LIBRARIES]
+    assert facts.cores >= 1 and facts.disk > 0
+    assert facts.cached == ["some_model"] and facts.datasets == ["data/mine"]
+    assert facts.cache == str(tmp_path)
 
 
-def test_a_cache_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_made_is_a_problem(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv(CACHE, str(tmp_path / "file" / "cache"))
-    assert doctor.look().cache is None
+    assert doctor.collect_facts().cache is None
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(CACHE, "~/new/cache")
-    assert doctor.look().cache == str(tmp_path / "new" / "cache")
+    assert doctor.collect_facts().cache == str(tmp_path / "new" / "cache")
 
 
 def test_it_comes_when_a_library_is_missing(tmp_path):

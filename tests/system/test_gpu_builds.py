@@ -104,8 +104,8 @@ def test_environment_and_makefile_take_their_build_from_the_table():
     assert default.index.replace(default.name, "$(GPU_BUILD)") in makefile
     assert "-m maskrcnn_edu.system.gpu_builds" in makefile
     # nobody else writes an address of his own
-    said = [p for p in (ROOT / "maskrcnn_edu").rglob("*.py") if "packages/stable" in p.read_text()]
-    assert [path.name for path in said] == ["gpu_builds.py"]
+    files = [p for p in (ROOT / "maskrcnn_edu").rglob("*.py") if "packages/stable" in p.read_text()]
+    assert [path.name for path in files] == ["gpu_builds.py"]
 
 
 def test_the_table_has_every_generation_and_every_build():
@@ -120,7 +120,7 @@ def test_the_table_has_every_generation_and_every_build():
 
 
 def nvidia_smi(folder, monkeypatch, script):
-    """A driver's command that answers as told."""
+    """A driver's command that answers what a test wants."""
     program = folder / "nvidia-smi"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -149,5 +149,5 @@ def test_without_a_driver_there_is_no_build(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert ask_driver() == (None, [])
     assert gpu_builds.main([]) == 1
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith("install NVIDIA's driver")
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("install NVIDIA's driver")
