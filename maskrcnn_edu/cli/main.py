@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import importlib
-import os
 import platform
 import sys
 import warnings
@@ -14,6 +12,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from maskrcnn_edu import __version__
+from maskrcnn_edu.system.os_errors import in_words
 
 EXAMPLES = """\
 examples:
@@ -43,16 +42,6 @@ WITHOUT_MODEL = ("data",)
 WITHOUT_LIBRARIES = ("course", "doctor")
 """Commands that import nothing that may be missing."""
 
-REASONS = {
-    errno.ENOENT: "there is no such file or folder",
-    errno.EACCES: "no permission",
-    errno.EPERM: "no permission",
-    errno.EISDIR: "this is a folder, not a file",
-    errno.ENOTDIR: "a part of this path is a file, not a folder",
-    errno.EEXIST: "there is such a file already",
-    errno.ENOSPC: "no space left on the disk",
-    errno.EROFS: "the disk cannot be written to",
-}
 PACKAGES = {"paddle": "paddlepaddle", "PIL": "pillow", "yaml": "pyyaml"}
 """What to install for a module; the other names are the same."""
 
@@ -65,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser(arguments).parse_args(arguments, argparse.Namespace(arguments=arguments))
         return _run(options)
     except (ValueError, OSError) as error:  # the input's fault: no traceback
-        print(f"maskrcnn-edu: {one_line(error)}", file=sys.stderr)
+        print(f"maskrcnn-edu: {in_words(error)}", file=sys.stderr)
         return 2
     except ImportError as error:
         if (error.name or "").startswith("maskrcnn_edu"):
@@ -75,15 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("maskrcnn-edu: interrupted", file=sys.stderr)
         return 130
-
-
-def one_line(error: Exception) -> str:
-    """An error in words: the system's own say "[Errno 2]"."""
-    if not isinstance(error, OSError) or error.errno is None:
-        return str(error)
-    words = REASONS.get(error.errno) or error.strerror or type(error).__name__
-    named = error.filename
-    return f"{os.fsdecode(named)}: {words}" if isinstance(named, str | bytes) else words
 
 
 def what_to_install(error: ImportError) -> str:

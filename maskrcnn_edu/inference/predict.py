@@ -27,6 +27,7 @@ from maskrcnn_edu.inference.overlay import Overlay
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch, Detections, PredictionStages
 from maskrcnn_edu.system.files import atomic_write
+from maskrcnn_edu.system.os_errors import in_words
 from maskrcnn_edu.weights.folder import ClassNames
 
 IMAGE_ENDINGS = (
@@ -159,7 +160,7 @@ def predict_images(
                 try:
                     image = _read_quietly(path)
                 except OSError as problem:
-                    record["problem"] = str(problem)
+                    record["problem"] = in_words(problem)
                     on_problem(path, problem)
                     continue
                 overlay = Overlay(image, min_score)

@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from maskrcnn_edu.system.files import atomic_write
+from maskrcnn_edu.system.os_errors import in_words
 
 FORMAT = "maskrcnn_edu checkpoint 1"
 FILE_NAME = "step-{:09d}.safetensors"
@@ -373,7 +374,7 @@ def _unpack(path: Path) -> Checkpoint:
         facts["position"] = TrainingProgress(**facts["position"])
         return Checkpoint(arrays=arrays, **{FIELDS.get(key, key): facts[key] for key in facts})
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no whole checkpoint: {error}") from error
+        raise ValueError(f"{path} is no whole checkpoint: {in_words(error)}") from error
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> int:

@@ -24,6 +24,7 @@ from maskrcnn_edu.data.problems import (
     shorten,
 )
 from maskrcnn_edu.data.validation import Annotations, ImageEntry, ObjectEntry, read_object
+from maskrcnn_edu.system.os_errors import in_words
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def collect_file_issue(issues: list[Issue], name: str, file: Path) -> Iterator[N
         except InvalidAnnotation:
             raise
         except (OSError, ValueError) as error:
-            message = str(error).removeprefix(f"{file}: ")
+            message = in_words(error).removeprefix(f"{file}: ")
             raise InvalidAnnotation(message, "save the file again") from error
 
 
