@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import metadata
 
-from maskrcnn_edu import __version__
+import maskrcnn_edu
 from maskrcnn_edu.system.os_errors import in_words
 
 EXAMPLES = """\
@@ -119,7 +119,7 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
 
 def versions() -> str:
     """One line about what is installed here."""
-    parts = [f"maskrcnn-edu {__version__}"]
+    parts = [f"maskrcnn-edu {maskrcnn_edu.__version__}"]
     for package in ("paddlepaddle", "paddlepaddle-gpu"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             parts.append(f"{package} {metadata.version(package)}")
