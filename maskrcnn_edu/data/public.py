@@ -109,7 +109,7 @@ def get_dataset(
         _check_room(dataset, work)
         for archive in dataset.archives:
             url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
-            path = fetch(url, archives / archive.name, archive.checksum, quiet)
+            path = fetch(url, archives / archive.name, archive.checksum, quiet=quiet)
             unpack(path, raw, dataset.wanted)
         try:
             issues = dataset.convert(raw, made)

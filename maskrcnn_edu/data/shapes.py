@@ -22,6 +22,7 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ CATEGORIES = {"rectangle": 1, "circle": 2, "triangle": 4, "star": 7, "ring": 8, 
 
 EMPTY_IMAGES = 0.04
 CROWD_IMAGES = 0.05
-MOST_OBJECTS = 5
+MAX_OBJECTS = 5
 DIAMETERS = (20, 64)  # pixels, in an image of side 128
 CROWD_DIAMETERS = (50, 70)
 MIN_VISIBLE = 0.5  # share of every part of an object
@@ -248,7 +249,7 @@ def layout_scene(rng: np.random.Generator, size: int) -> list[Layer]:
     layers: list[Layer] = []
     if rng.random() < CROWD_IMAGES:
         layers.append(_layer(_crowd(rng).placed(*_place(rng, size, CROWD_DIAMETERS, 1.0)), size))
-    for _ in range(rng.integers(1, MOST_OBJECTS + 1)):
+    for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
         layers = _with_one_more(rng, layers, size)
     return layers
 
@@ -383,14 +384,6 @@ def _wave(rng: np.random.Generator, size: int, shortest: float, longest: float) 
     return np.sin(x * (step * math.cos(angle)) + x[:, None] * (step * math.sin(angle)) + phase)
 
 
-def _gradient(rng: np.random.Generator, size: int) -> np.ndarray:
-    return _wave(rng, size, 200, 400)
-
-
-def _stripes(rng: np.random.Generator, size: int) -> np.ndarray:
-    return _wave(rng, size, 8, 24)
-
-
 def _checks(rng: np.random.Generator, size: int) -> np.ndarray:
     side = max(1, int(rng.integers(5, 14) * size / 128))
     cells = np.arange(size) // side
@@ -402,6 +395,8 @@ def _clouds(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
+_gradient = partial(_wave, shortest=200, longest=400)
+_stripes = partial(_wave, shortest=8, longest=24)
 PATTERNS = (_gradient, _stripes, _checks, _clouds)
 
 

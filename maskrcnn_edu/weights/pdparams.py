@@ -34,7 +34,7 @@ class _DType:
 
 
 class _Array:
-    """Stands for `numpy.ndarray`; ``numpy`` is the array, once the pickle has told it all."""
+    """Stands for `numpy.ndarray`; ``numpy`` is the array, once the pickle's state has arrived."""
 
     numpy: np.ndarray
 

@@ -67,10 +67,9 @@ def find_weights(source: str | Path) -> Path:
     text = str(source)
     if Path(source).exists():
         return Path(source)
-    if text.startswith(("http://", "https://")):
-        return fetch(text, cache_folder() / text.rsplit("/", 1)[-1])
-    if text.removesuffix(".pdparams") in MODEL_ZOO:
-        url = MODEL_ZOO[text.removesuffix(".pdparams")].url
+    entry = MODEL_ZOO.get(text.removesuffix(".pdparams"))
+    url = text if text.startswith(("http://", "https://")) else entry and entry.url
+    if url:
         return fetch(url, cache_folder() / url.rsplit("/", 1)[-1])
     raise ValueError(
         f"there are no weights at {text}: neither a file or folder, nor the name of a published "

@@ -139,7 +139,7 @@ def test_packed_rle_is_read_as_pycocotools_writes_it(tmp_path_factory, seed, den
     assert segm.pixels.any(axis=0)[[0, -1]].all() and segm.pixels.any(axis=1)[[0, -1]].all()
 
 
-# ---- what is left out, and told --------------------------------------------------
+# ---- what is left out, and reported ----------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -176,16 +176,16 @@ VALUES = SPECIAL | st.recursive(
 
 def places(content):
     """(container, key) of everything in it, at any depth, by kind: all bboxes are one kind."""
-    found, waiting = {}, [((), content)]
+    by_kind, waiting = {}, [((), content)]
     while waiting:
         path, here = waiting.pop()
         keys = here.keys() if isinstance(here, dict) else range(len(here))
         for key in keys:
             kind = (*path, key if isinstance(here, dict) else "*")
-            found.setdefault(kind, []).append((here, key))
+            by_kind.setdefault(kind, []).append((here, key))
             if isinstance(here[key], (dict, list)):
                 waiting.append((kind, here[key]))
-    return list(found.values())
+    return list(by_kind.values())
 
 
 def choose_place(draw, content):

@@ -63,13 +63,13 @@ def quiet():
 
 def test_the_image_is_named_once_with_the_reason(folder):
     loading = loader(folder)
-    with pytest.warns(LeftOutWarning) as told:
+    with pytest.warns(LeftOutWarning) as warned:
         for epoch in range(3):
             list(loading.epoch(epoch))
-    said = sorted(str(each.message) for each in told)
-    assert len(said) == 3
-    assert "3.png: no such image" in said[0] and "8.png: cannot be read" in said[1]
-    assert "9.png: the file is 63 high" in said[2]
+    messages = sorted(str(each.message) for each in warned)
+    assert len(messages) == 3
+    assert "3.png: no such image" in messages[0] and "8.png: cannot be read" in messages[1]
+    assert "9.png: the file is 63 high" in messages[2]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -132,23 +132,23 @@ def test_evaluation_leaves_them_out(folder, quiet, tiny_fpn):
 
     steps = [{"Decode": {}}, {"NormalizeImage": {}}, {"Permute": {}}]
     reader = Reader(steps, [{"PadBatch": {"pad_to_stride": 32}}], batch_size=1)
-    found = evaluate(tiny_fpn, CocoDataset(folder / "all.json", folder), reader)
+    result = evaluate(tiny_fpn, CocoDataset(folder / "all.json", folder), reader)
     expected = evaluate(tiny_fpn, CocoDataset(folder / "good.json", folder), reader)
-    assert {r["image_id"] for r in found.results} <= set(range(COUNT)) - set(BAD)
-    assert found.results == expected.results
-    assert (found.bbox, found.segm) == (expected.bbox, expected.segm)
+    assert {r["image_id"] for r in result.results} <= set(range(COUNT)) - set(BAD)
+    assert result.results == expected.results
+    assert (result.bbox, result.segm) == (expected.bbox, expected.segm)
 
 
 def test_several_workers_leave_out_the_same_images_and_say_so_once(folder):
     dataset = CocoDataset(folder / "all.json", folder)
     steps = [Decode(), RandomFlip(), NormalizeImage(), Permute()]
-    found = []
+    results = []
     for workers in (1, 4):
         made = BatchLoader(dataset, steps, [], 2, shuffle=True, workers=workers)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", LeftOutWarning)
             batches = [*made.epoch(0), *made.epoch(1)]
-        told = [str(w.message) for w in caught if w.category is LeftOutWarning]
+        messages = [str(w.message) for w in caught if w.category is LeftOutWarning]
         pixels = [batch.image.numpy().sum() for batch in batches]
-        found.append(([batch.image_id for batch in batches], pixels, sorted(told)))
-    assert found[0] == found[1] and len(found[0][2]) == len(BAD)
+        results.append(([batch.image_id for batch in batches], pixels, sorted(messages)))
+    assert results[0] == results[1] and len(results[0][2]) == len(BAD)

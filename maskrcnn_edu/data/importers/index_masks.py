@@ -1,4 +1,4 @@
-"""Index masks: an image as large as the photo, whose pixels say which object they are.
+"""Index masks: files as large as their images, whose pixels say which object they are.
 
 Two layouts are known. Pascal VOC's has ``JPEGImages``, ``SegmentationObject`` (the number of
 the object) and ``SegmentationClass`` (the number of the class). The other has ``images`` and
@@ -29,7 +29,7 @@ IMAGE_FOLDERS = ("images", "JPEGImages", "PNGImages")
 MASK_FOLDERS = ("masks", "PedMasks")
 NOBODY = 255
 MAX_OBJECTS = 10_000
-"""More in one mask are no objects: a photo was taken for a mask."""
+"""More in one mask are no objects: an image was taken for a mask."""
 
 
 def read_masks(folder: str | Path, class_name: str | None = None) -> ImportResult:
