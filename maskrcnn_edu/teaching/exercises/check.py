@@ -1,17 +1,17 @@
-"""check: what is wrong with a learner's answer? And the notebooks' cells."""
+"""check: what is wrong with a learner's answer?"""
 
 from __future__ import annotations
 
-import copy
-import difflib
 import inspect
+import json
+import os
 import traceback
-import warnings
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from maskrcnn_edu.system.suggest import did_you_mean
 from maskrcnn_edu.teaching.exercises import (
     nb00_tour,
     nb01_data,
@@ -26,8 +26,10 @@ from maskrcnn_edu.teaching.exercises import (
     nb10_evaluate,
     nb11_your_own_photos,
 )
+from maskrcnn_edu.teaching.exercises import outcome as run
 from maskrcnn_edu.teaching.exercises.compare import difference, shown
 from maskrcnn_edu.teaching.exercises.exercise import Exercise
+from maskrcnn_edu.teaching.exercises.kinds import kind_of
 
 _NOTEBOOKS = (
     nb00_tour, nb01_data, nb02_anchors, nb03_rpn, nb04_bbox_assigner, nb05_roi_align,
@@ -39,6 +41,8 @@ EXERCISES: dict[str, Exercise] = {e.name: e for module in _NOTEBOOKS for e in mo
 """All exercises by name, in the order of the notebooks."""
 
 NOT_ATTEMPTED = "not attempted"
+SEED_VARIABLE = "MASKRCNN_EDU_EXERCISE_SEED"
+MISTAKES = Path(__file__).parent / "mistakes.json"
 
 
 class Verdict(str):
@@ -60,93 +64,127 @@ class _Blank(Exception):
 
 
 class _Failed(Exception):
-    """The learner's function raised; the message says what, and on which input."""
+    """The learner's function gave nothing to judge; the message says why, and on which input."""
 
 
-def check(name: str, answer: Any) -> Verdict:
+def check(name: str, answer: Any, seed: str | int | None = None) -> Verdict:
     """Judge a learner's function.
 
     Args:
         name: of the exercise, a key of `EXERCISES`.
         answer: the learner's function; None or ``...`` if there is none yet.
+        seed: of the hidden cases; without it the environment variable
+            MASKRCNN_EDU_EXERCISE_SEED, and without that 0.
 
     Returns:
         "not attempted", "right: ..." with what it shows, or "not yet: ..." with the name
         of the mistake (where it is a known one), the input and the first difference.
         Nothing that the learner's function does makes this raise.
+
+    Raises:
+        KeyboardInterrupt: the user pressed Ctrl-C.
     """
     exercise = EXERCISES.get(str(name))
     if exercise is None:
-        near = difflib.get_close_matches(str(name), EXERCISES, n=1) or list(EXERCISES)
-        return Verdict(f"there is no exercise {str(name)!r}; is it {', '.join(near)}?")
+        return Verdict(f"there is no exercise {str(name)!r}{did_you_mean(name, EXERCISES)}")
     if answer is None or answer is ...:
         return Verdict(NOT_ATTEMPTED)
-    if not callable(answer):
-        return Verdict(f"not yet: hand over the function itself, as in check({name!r}, {name})")
+    fault = _fault(exercise, answer)
+    if fault:
+        return Verdict(f"not yet: {fault}")
     try:
-        results = [_result(answer, case) for case in exercise.cases]
+        seed = os.environ.get(SEED_VARIABLE, 0) if seed is None else seed
+        return _judge(exercise, answer, str(seed))
     except _Blank:
         return Verdict(NOT_ATTEMPTED)
     except _Failed as failure:
         return Verdict(f"not yet: {failure}")
-    return _judge(exercise, results)
 
 
-def cell(name: str) -> str:
-    """The source of an exercise's notebook cell, in nbgrader's form.
-
-    Raises:
-        KeyError: there is no exercise of that name.
-    """
-    return EXERCISES[name].cell
-
-
-def _judge(exercise: Exercise, results: list) -> Verdict:
-    expected = [_quiet(exercise.truth, case) for case in exercise.cases]
-    differences = [difference(r, e, exercise.tolerance) for r, e in zip(results, expected)]
-    if not any(differences):
-        return Verdict(f"right: {exercise.shows}")
-    at = next(i for i, text in enumerate(differences) if text)
-    first = f"{_call(exercise.answer, exercise.cases[at])}: {differences[at]}"
-    mistake = _mistake(exercise, results)
-    return Verdict(f"not yet: {mistake}\n{first}" if mistake else f"not yet: {first}")
-
-
-def _mistake(exercise: Exercise, results: list) -> str:
-    """The name of the known wrong answer that gives the same results; empty if none does."""
-    for mistake, wrong in exercise.wrong_answers().items():
-        expected = [_quiet(wrong, case) for case in exercise.cases]
-        if not any(difference(r, e, exercise.tolerance) for r, e in zip(results, expected)):
-            return mistake
+def _fault(exercise: Exercise, answer: Any) -> str:
+    """What can be said without calling it; empty if it can be called."""
+    name, wanted = exercise.name, exercise.arguments
+    if not callable(answer):
+        call = f"check({name!r}, {name})"
+        return f"hand over the function itself, as in {call}: {shown(answer)} is none"
+    if str(getattr(answer, "__module__", "")).startswith("maskrcnn_edu."):
+        return "this is a function of the package; write your own"
+    try:
+        signature = inspect.signature(answer)
+        signature.bind(*wanted)
+    except TypeError:
+        wrong = f"yours takes {len(signature.parameters)} {signature}"
+        return f"it is called with {len(wanted)} arguments ({', '.join(wanted)}); {wrong}"
+    except Exception:  # a function written in C does not say
+        return ""
     return ""
 
 
-def _result(answer: Callable[..., Any], case: tuple) -> Any:
+def _judge(exercise: Exercise, answer: Callable[..., Any], seed: str) -> Verdict:
+    results = [_result(exercise, answer, case) for case in exercise.cases]
+    expected = [exercise.truth(*case) for case in exercise.cases]
+    differences = [difference(r, e, exercise.tolerance) for r, e in zip(results, expected)]
+    for case, text in zip(exercise.cases, differences):
+        if text:
+            words = _mistake(exercise, results, expected) or _fickle(exercise, answer, case)
+            return Verdict(f"not yet: {words}{_call(exercise, case)}: {text}")
+    for case in exercise.hidden_cases(seed):
+        result = _result(exercise, answer, case)
+        text = difference(result, exercise.truth(*case), exercise.tolerance)
+        if text:
+            words = "right in the first cases, but not in all\n"
+            return Verdict(f"not yet: {words}{_call(exercise, case)}: {text}")
+    return Verdict(f"right: {exercise.shows}")
+
+
+def _mistake(exercise: Exercise, results: list, expected: list) -> str:
+    """A line with the mistake that gives the same results; empty if none is known to."""
+    for words, versions in _known(exercise.name).items():
+        for version in versions:  # None stands where the mistake makes no difference
+            wrong = [e if v is None else v for v, e in zip(version, expected)]
+            if not any(difference(r, w, exercise.tolerance) for r, w in zip(results, wrong)):
+                return f"{words}\n"
+    words = kind_of(exercise, results, expected)
+    return f"{words}\n" if words else ""
+
+
+def _fickle(exercise: Exercise, answer: Callable[..., Any], case: tuple) -> str:
+    """A line for an answer that is not the same twice; empty otherwise."""
+    first, second = (_result(exercise, answer, case) for _ in range(2))
+    if difference(first, first, 0) or not difference(second, first, exercise.tolerance):
+        return ""
+    return "called twice with the same arguments it gives two results\n"
+
+
+@lru_cache(maxsize=1)
+def _all_known() -> dict:
+    return json.loads(MISTAKES.read_text(encoding="utf-8"))
+
+
+def _known(name: str) -> dict[str, list[list]]:
+    """Words for a mistake -> its results for the cases, in one version or several."""
+    return _all_known().get(name, {})
+
+
+def _result(exercise: Exercise, answer: Callable[..., Any], case: tuple) -> Any:
     """What the learner's function returns."""
-    try:
-        value = _quiet(answer, case)
-    except NotImplementedError as error:
-        raise _Blank from error
-    except (Exception, SystemExit) as error:
-        words = traceback.format_exception_only(error)[-1].strip()
-        raise _Failed(f"it raised {words}\n{_call(answer, case)}") from error
-    if value is None or value is ...:
+    outcome = run.outcome_of(answer, case)
+    if run.is_blank(answer, outcome):
         raise _Blank
-    return value
+    if not outcome.ended:
+        words = f"it did not end within {run.TIME_LIMIT:g} seconds: is there a loop without end?"
+        raise _Failed(f"{words}\n{_call(exercise, case)}")
+    if outcome.error is not None:
+        words = traceback.format_exception_only(outcome.error)[-1].strip()
+        raise _Failed(f"it raised {words}\n{_call(exercise, case)}")
+    if outcome.value is None:
+        words = "it prints its answer, but returns None: return it"
+        words = words if outcome.printed else "it returns None: is a return missing?"
+        raise _Failed(f"{words}\n{_call(exercise, case)}")
+    return outcome.value
 
 
-def _quiet(function: Callable[..., Any], case: tuple) -> Any:
-    """The result for a copy of the arguments, without numpy's warnings."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return function(*copy.deepcopy(case))
-
-
-def _call(function: Callable[..., Any], case: tuple) -> str:
+def _call(exercise: Exercise, case: tuple) -> str:
     """The arguments of a call with their names, for a message."""
-    try:
-        names = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a function written in C
-        names = []
-    names += [f"argument {i}" for i in range(len(names), len(case))]
-    return "for " + ", ".join(f"{n} = {shown(v)}" for n, v in zip(names, case))
+    pairs = zip(exercise.arguments, case)
+    return "for " + ", ".join(f"{name} = {shown(value)}" for name, value in pairs)

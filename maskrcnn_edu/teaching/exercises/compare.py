@@ -23,11 +23,10 @@ def difference(value: Any, expected: Any, tolerance: float) -> str:
     """
     if isinstance(expected, Mapping):
         return _first_of_mapping(value, expected, tolerance)
-    if _is_ragged(expected):
+    if is_ragged(expected):
         return _first_of_parts(value, expected, tolerance)
-    wanted = np.asarray(expected)
     try:
-        given = np.asarray(value)
+        given, wanted = np.asarray(value), np.asarray(expected)
         if given.dtype == object or (given.dtype.kind in "US") != (wanted.dtype.kind in "US"):
             return f"yours is {shown(value)}, expected {shown(expected)}"
         return _first_of_arrays(given, wanted, tolerance)
@@ -35,7 +34,7 @@ def difference(value: Any, expected: Any, tolerance: float) -> str:
         return f"yours is {shown(value)}, expected {shown(expected)}"
 
 
-def _is_ragged(expected: Any) -> bool:
+def is_ragged(expected: Any) -> bool:
     """Whether this is a list whose parts do not make one array."""
     if not isinstance(expected, (list, tuple)):
         return False
@@ -52,7 +51,7 @@ def _first_of_mapping(value: Any, expected: Mapping, tolerance: float) -> str:
 
 
 def _first_of_parts(value: Any, expected: list | tuple, tolerance: float) -> str:
-    if not isinstance(value, (list, tuple)) or len(value) != len(expected):
+    if not isinstance(value, (list, tuple, np.ndarray)) or len(value) != len(expected):
         return f"yours is {shown(value)}, expected {len(expected)} parts: {shown(expected)}"
     differences = (difference(v, e, tolerance) for v, e in zip(value, expected))
     return next((f"part {i}: {text}" for i, text in enumerate(differences) if text), "")

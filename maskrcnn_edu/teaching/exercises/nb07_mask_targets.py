@@ -10,35 +10,10 @@ from maskrcnn_edu.structures import GroundTruth
 from maskrcnn_edu.teaching.exercises.exercise import Exercise
 
 
-def rasterize_rectangle(rectangle: list, box: list, m: int) -> np.ndarray:
-    """Mask target [m, m] of an object that is a rectangle [x1, y1, x2, y2].
-
-    The grid of m x m cells covers `box` (same frame). A cell is 1 if its
-    centre lies within the rectangle.
-    """
-    centres = (np.arange(m) + 0.5) / m
-    x = box[0] + centres * (box[2] - box[0])
-    y = box[1] + centres * (box[3] - box[1])
-    in_x = (x > rectangle[0]) & (x < rectangle[2])
-    in_y = (y > rectangle[1]) & (y < rectangle[3])
-    return (in_y[:, None] & in_x[None, :]).astype(int)
-
-
 def _true_raster(rectangle: list, box: list, m: int) -> np.ndarray:
     x1, y1, x2, y2 = rectangle
     outline = np.array([x1, y1, x2, y1, x2, y2, x1, y2], np.float64)
     return rasterize_polygons_within_box([outline], np.asarray(box, np.float32), m)
-
-
-def outline_in_cells(polygon: np.ndarray, box: list, m: int) -> np.ndarray:
-    """An outline [x1, y1, x2, y2, ...] in cells of the grid over a box.
-
-    The box's top left corner becomes (0, 0), its bottom right one (m, m).
-    """
-    points = np.reshape(polygon, (-1, 2))
-    corner = np.array(box[:2])
-    sides = np.array([box[2] - box[0], box[3] - box[1]])
-    return ((points - corner) / sides * m).reshape(-1)
 
 
 def _true_outline(polygon: np.ndarray, box: list, m: int) -> np.ndarray:
@@ -49,75 +24,50 @@ def _true_outline(polygon: np.ndarray, box: list, m: int) -> np.ndarray:
     return scale_and_shift(gt, scale, (-x1 * scale[0], -y1 * scale[1])).segms[0][0]
 
 
+def _draw_rectangle(random: np.random.Generator) -> tuple:
+    m = int(random.choice([4, 7, 14]))
+    x, y, width, height = random.integers([2, 2, 10, 10], [20, 20, 50, 50]).tolist()
+    # no side passes through a centre, which a rasterizer may count either way
+    first = random.integers(-1, m - 1, 2) + random.uniform(-0.4, 0.4, 2)
+    last = first + random.integers(1, m, 2)
+    sides = np.concatenate([first, last]) / m * [width, height, width, height]
+    rectangle = np.add(sides, [x, y, x, y]).round(2).tolist()
+    return rectangle, [x, y, x + width, y + height], m
+
+
+def _draw_outline(random: np.random.Generator) -> tuple:
+    x, y, width, height = random.integers([0, 0, 10, 10], [20, 20, 50, 50]).tolist()
+    points = random.integers(0, 60, 8).astype(float)
+    return points, [x, y, x + width, y + height], int(random.choice([7, 14, 28]))
+
+
 _OUTLINE = np.array([12.0, 10, 30, 14, 26, 30])
 
 EXERCISES = (
     Exercise(
-        notebook="07_mask_targets",
-        task="Draw the mask target of a rectangle: which cells of the RoI's grid have their "
-        "centre inside?",
-        answer=rasterize_rectangle,
-        truth=_true_raster,
+        "rasterize_rectangle",
+        "07_mask_targets",
+        _true_raster,
         cases=[
             ([4.0, 4, 20, 12], [4.0, 4, 20, 12], 4),
             ([11.5, 7.1, 33.5, 13], [9.5, 6.5, 38.0, 22], 7),
             ([5.0, 2, 12.3, 30], [4.0, 6, 32, 20], 7),
+            ([9.6, 11.6, 26.4, 28.4], [4.0, 6, 32, 34], 7),
         ],
-        mistakes={
-            "the grid starts at the box's corner, not at the image's": (
-                "x = box[0] + centres * (box[2] - box[0])\n"
-                "    y = box[1] + centres * (box[3] - box[1])",
-                "x = centres * (box[2] - box[0])\n    y = centres * (box[3] - box[1])",
-            ),
-            "the grid covers the box, not the image: cells are not pixels": (
-                "x = box[0] + centres * (box[2] - box[0])\n"
-                "    y = box[1] + centres * (box[3] - box[1])",
-                "x = box[0] + centres * m\n    y = box[1] + centres * m",
-            ),
-            "the grid covers the RoI's box, not the object's": (
-                "    centres =",
-                "    box = rectangle\n    centres =",
-            ),
-            "you forgot the half cell: the centre decides, not the corner": (
-                "(np.arange(m) + 0.5) / m",
-                "np.arange(m) / m",
-            ),
-            "x and y are swapped: a mask is indexed by row, then column": (
-                "in_y[:, None] & in_x[None, :]",
-                "in_x[:, None] & in_y[None, :]",
-            ),
-            "inside is 1, outside is 0": (
-                "(in_y[:, None] & in_x[None, :]).astype(int)",
-                "1 - (in_y[:, None] & in_x[None, :])",
-            ),
-        },
         shows="a RoI that fits a rectangle has a target of ones, and another RoI another target.",
+        draw_case=_draw_rectangle,
+        gives="mask",
     ),
     Exercise(
-        notebook="07_mask_targets",
-        task="Before an outline is filled it changes its frame: from pixels of the input to "
-        "cells of the RoI's grid. Change it.",
-        answer=outline_in_cells,
-        truth=_true_outline,
-        cases=[(_OUTLINE, [10.0, 8, 38, 36], 14), (_OUTLINE, [16.0, 6, 30, 34], 28)],
-        mistakes={
-            "the box's corner is not subtracted": ("(points - corner)", "points"),
-            "x and y are swapped: width goes with x, height with y": (
-                "[box[2] - box[0], box[3] - box[1]]",
-                "[box[3] - box[1], box[2] - box[0]]",
-            ),
-            "each side has its own scale: the grid is square, the box is not": (
-                "/ sides * m",
-                "/ sides.max() * m",
-            ),
-            "widths are x2 - x1, without + 1": ("/ sides * m", "/ (sides + 1) * m"),
-            "the last corner is m, not m - 1": ("/ sides * m", "/ sides * (m - 1)"),
-            "the cells are not counted: the box ends at m, not at 1": ("/ sides * m", "/ sides"),
-            "a corner is a corner, without half a cell": (
-                "/ sides * m)",
-                "/ sides * m - 0.5)",
-            ),
-        },
+        "outline_in_cells",
+        "07_mask_targets",
+        _true_outline,
+        cases=[
+            (_OUTLINE, [10.0, 8, 38, 36], 14),
+            (_OUTLINE, [16.0, 6, 30, 34], 28),
+            (_OUTLINE, [11.0, 7, 34, 33], 14),
+        ],
         shows="every RoI sees its object stretched to a square, whatever the box's shape.",
+        draw_case=_draw_outline,
     ),
 )

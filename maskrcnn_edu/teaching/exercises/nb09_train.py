@@ -16,21 +16,6 @@ from maskrcnn_edu.structures import Batch, GroundTruth
 from maskrcnn_edu.teaching.exercises.exercise import Exercise
 
 
-def who_learns(loss: str, shares_feature: bool) -> list:
-    """The parts of the model that get a gradient from a loss.
-
-    `loss` is loss_rpn_cls, loss_rpn_reg, loss_bbox_cls, loss_bbox_reg or
-    loss_mask. The parts are "features" (backbone and neck), "rpn_head",
-    "bbox_head" and "mask_head", in this order. With `shares_feature` (C4) the
-    mask head starts from what the box head's own layers made of the RoIs.
-    """
-    learns = [loss.split("_")[1] + "_head"]
-    if loss == "loss_mask" and shares_feature:
-        learns = ["bbox_head", *learns]
-    # proposals are numbers, not functions: no loss reaches the RPN by them
-    return ["features", *learns]
-
-
 @lru_cache(maxsize=2)
 def _gradients(config: str) -> dict[str, list[str]]:
     """Loss -> parts with a gradient, from one training step of a real model."""
@@ -78,25 +63,6 @@ def _true_parts(loss: str, shares_feature: bool) -> list[str]:
     return _gradients("shapes_c4" if shares_feature else "shapes_fpn")[loss]
 
 
-def learning_rate(
-    step: int,
-    base_lr: float,
-    base_batch: int,
-    batch: int,
-    warmup: int,
-    start_factor: float,
-) -> float:
-    """The learning rate of a step (the first is step 0).
-
-    `base_lr` was made for `base_batch` images a step; it grows in proportion
-    to the images. Over the first `warmup` steps a factor grows in a straight
-    line from `start_factor` to 1, and stays there.
-    """
-    rate = base_lr * batch / base_batch
-    factor = start_factor + (1 - start_factor) * step / warmup
-    return rate * min(factor, 1.0)
-
-
 def _true_rate(
     step: int,
     base_lr: float,
@@ -109,73 +75,34 @@ def _true_rate(
     return LearningRate(base_lr / base_batch * batch, [warm]).at(step, 0.0)
 
 
+def _draw_step(random: np.random.Generator) -> tuple:
+    base_batch, batch = random.choice([1, 2, 4, 8, 16, 32], 2).tolist()
+    step, warmup = random.integers([0, 200], [900, 800]).tolist()
+    return step, round(random.uniform(0.005, 0.05), 3), base_batch, batch, warmup, 0.1
+
+
 _LOSSES = ("loss_rpn_cls", "loss_rpn_reg", "loss_bbox_cls", "loss_bbox_reg", "loss_mask")
 
 EXERCISES = (
     Exercise(
-        notebook="09_train",
-        task="Five losses are added up. Which parts of the model learn from which of them?",
-        answer=who_learns,
-        truth=_true_parts,
+        "who_learns",
+        "09_train",
+        _true_parts,
         cases=[(loss, shares) for shares in (False, True) for loss in _LOSSES],
-        mistakes={
-            "proposals carry no gradient: the RPN learns from its own losses only": (
-                '["features", *learns]',
-                'list(dict.fromkeys(["features", "rpn_head", *learns]))',
-            ),
-            "the features learn from every loss": ('["features", *learns]', "learns"),
-            "with a shared feature the mask loss trains the box head's layers too": (
-                'loss == "loss_mask" and shares_feature',
-                "False",
-            ),
-            "without a shared feature the mask loss does not reach the box head": (
-                'loss == "loss_mask" and shares_feature',
-                'loss == "loss_mask"',
-            ),
-            "a loss trains only the heads that it was computed with": (
-                '["features", *learns]',
-                '["features", "rpn_head", "bbox_head", "mask_head"]',
-            ),
-        },
         shows="one sum trains the features for three tasks, and each head for its own.",
     ),
     Exercise(
-        notebook="09_train",
-        task="A published learning rate is for a published batch size. Compute the rate of a "
-        "step for your own batch size, with a linear warm-up.",
-        answer=learning_rate,
-        truth=_true_rate,
+        "learning_rate",
+        "09_train",
+        _true_rate,
         cases=[
             (0, 0.02, 16, 4, 500, 0.1),
             (100, 0.01, 8, 2, 500, 0.001),
             (500, 0.02, 16, 4, 500, 0.1),
             (900, 0.02, 16, 32, 500, 0.1),
         ],
-        mistakes={
-            "fewer images need a smaller rate: the ratio is upside down": (
-                "batch / base_batch",
-                "base_batch / batch",
-            ),
-            "the rate is not scaled to the batch": (" * batch / base_batch", ""),
-            "the scale is linear, not its root": (
-                "* batch / base_batch",
-                "* math.sqrt(batch / base_batch)",
-            ),
-            "the warm-up begins at start_factor, not at 0": (
-                "start_factor + (1 - start_factor) * step / warmup",
-                "step / warmup",
-            ),
-            "the warm-up ends at 1, not at 1 + start_factor": (
-                "(1 - start_factor) * step / warmup\n    return rate * min(factor, 1.0)",
-                "min(step / warmup, 1)\n    return rate * factor",
-            ),
-            "the warm-up is over after its steps: the factor stays 1": (
-                "min(factor, 1.0)",
-                "factor",
-            ),
-            "the warm-up is missing": ("rate * min(factor, 1.0)", "rate"),
-        },
         shows="a rate for eight cards makes one card diverge, and a cold start makes any diverge.",
+        draw_case=_draw_step,
         tolerance=1e-9,
     ),
 )

@@ -1,0 +1,1 @@
+"""The instructor's side: right answers, and the mistakes that people make in them."""
