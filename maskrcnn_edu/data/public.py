@@ -105,8 +105,8 @@ def get_dataset(
         shutil.rmtree(work, ignore_errors=True)
         return []
     archives, raw = work / "archives", work / "raw"
+    _check_room(dataset, work)
     with atomic_folder(out_dir, work / "made") as made:
-        _check_room(dataset, work)
         for archive in dataset.archives:
             url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
             path = fetch(url, archives / archive.name, archive.checksum, quiet=quiet)

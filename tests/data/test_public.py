@@ -248,7 +248,7 @@ def test_too_little_room_is_said_before_anything_is_fetched(server, tmp_path, mo
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DownloadError, match=r"needs 41\.1 GB, but only 5\.0 GB are free"):
         get_dataset("coco-train", tmp_path / "c", server.url)
-    assert server.requests == []
+    assert server.requests == [] and names(tmp_path) == []
 
 
 def test_offline(tmp_path, capsys, monkeypatch):

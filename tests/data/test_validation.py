@@ -202,6 +202,14 @@ def test_the_extent_of_runs_is_that_of_the_drawn_mask():
 # ---- tables ----------------------------------------------------------------------
 
 
+def test_an_issue_is_one_line():
+    assert str(Issue("a.png", 7, "it is empty", "draw it")) == (
+        "a.png, annotation 7: it is empty; draw it"
+    )
+    assert str(Issue("a.png", None, "gone", "copy it")) == "a.png: gone; copy it"
+    assert str(Issue(None, None, "no annotation", "draw some")) == "no annotation; draw some"
+
+
 def test_a_table_is_cut_but_counts_everything():
     issues = [Issue("a.png", i, "word " * 30, "fix") for i in range(9)]
     lines = table(issues, limit=2).splitlines()

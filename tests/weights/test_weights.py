@@ -9,10 +9,10 @@ import pytest
 
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import load_config, parse_config
-from maskrcnn_edu.weights.arrays import load_weights, read_arrays
+from maskrcnn_edu.weights.arrays import array_shapes, load_weights, read_arrays, set_state
 from maskrcnn_edu.weights.folder import ClassNames, load_model, read_classes, save_model
 from maskrcnn_edu.weights.pdparams import write_pdparams
-from maskrcnn_edu.weights.pretrained import load_pretrained
+from maskrcnn_edu.weights.pretrained import LoadReport, load_pretrained
 from maskrcnn_edu.weights.zoo import MODEL_ZOO, coco_classes, find_weights
 
 
@@ -82,6 +82,30 @@ def test_every_misfit_is_listed_and_nothing_changes(tiny_fpn, tmp_path):
     assert all(np.array_equal(before[k], v.numpy()) for k, v in tiny_fpn.state_dict().items())
 
 
+def test_half_precision_becomes_float32():
+    layer = paddle.nn.Linear(2, 1)
+    set_state(layer, {"weight": np.float16([[0.1], [3]]), "other": np.zeros(7)})
+    assert layer.weight.dtype == paddle.float32 and layer.bias.numpy().tolist() == [0]
+    assert layer.weight.numpy().tolist() == [[0.0999755859375], [3]]  # float16's 0.1
+    assert array_shapes(layer) == {"weight": [2, 1], "bias": [1]}
+
+
+def test_a_folder_round_trip(tiny, tiny_text, tmp_path):
+    config = parse_config(tiny_text["c4" if tiny.neck is None else "fpn"])
+    classes = ClassNames(["a", "b", "c"], [1, 7, 4])
+    save_model(tmp_path / "m", scrambled(tiny), config, classes)
+    assert {p.name for p in (tmp_path / "m").iterdir()} == {
+        "model.safetensors", "config.yml", "classes.json",
+    }  # fmt: skip
+    stored = json.loads((tmp_path / "m/classes.json").read_text())
+    assert stored == {"names": ["a", "b", "c"], "category_ids": [1, 7, 4]}
+    model, again, named = load_model(tmp_path / "m")
+    assert equal(model, tiny) and again.values == config.values and named == classes
+    (tmp_path / "m/classes.json").unlink()
+    with pytest.raises(ValueError, match=r"m has no classes.json: give the folder that"):
+        load_model(tmp_path / "m")
+
+
 # ---- pretrained ------------------------------------------------------------------
 
 
@@ -122,6 +146,17 @@ def test_other_classes_leave_the_class_layers_alone(tiny, build_tiny, tiny_text,
     for key, value in model.state_dict().items():
         kept = np.array_equal(value.numpy(), before[key])
         assert kept == (key.rsplit(".", 1)[0] in layers)
+
+
+def test_a_report_counts_and_names_six_of_each_kind():
+    names = [f"w{i}" for i in range(8)]
+    report = LoadReport("x.pdparams", ["a", "b"], names, ["c [1] instead of [2]"], [], ["dog"])
+    assert str(report).splitlines() == [
+        "2 of 11 weights from x.pdparams",
+        "  8 not in the file, start at random: w0, w1, w2, w3, w4, w5 ...",
+        "  1 of another shape, start at random: c [1] instead of [2]",
+        "  1 of its classes keep what was learned about them: dog",
+    ]
 
 
 def test_nothing_fits(tiny_fpn, tmp_path):
