@@ -17,8 +17,12 @@ def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
     """Loss curves, and AP on the validation images.
 
     Args:
-        steps: `maskrcnn_edu.training.run.History.steps`.
-        evaluations: `maskrcnn_edu.training.run.History.evaluations`.
+        steps: `maskrcnn_edu.training.run_folder.History.steps`.
+        evaluations: `maskrcnn_edu.training.run_folder.History.evaluations`.
+
+    Returns:
+        A figure with one line for each of `LOSSES` (moving means) on the left, and lines
+        ``segm_AP`` and ``bbox_AP`` on the right.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -37,6 +41,8 @@ def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
 
 def _smooth(values: Sequence[float]) -> np.ndarray:
     """Moving mean that is shorter at the ends, so that the curve begins where the data does."""
-    window = np.ones(min(SMOOTHING, max(len(values), 1)))
+    if not values:
+        return np.zeros(0)
+    window = np.ones(min(SMOOTHING, len(values)))
     ones = np.ones(len(values))
     return np.convolve(values, window, "same") / np.convolve(ones, window, "same")

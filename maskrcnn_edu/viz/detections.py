@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from maskrcnn_edu.structures import Detections
-from maskrcnn_edu.viz.style import canvas, colour, draw_box, draw_label
+from maskrcnn_edu.viz.style import canvas, colour, draw_box, draw_label, to_array
 
 MASK_OPACITY = 0.45
 
@@ -30,15 +30,16 @@ def draw_detections(
         min_score: leave out what is less certain.
 
     Returns:
-        A figure; one rectangle (kind ``detection``) and one text for every detection shown.
+        A figure with kinds ``detection`` and ``label``, one of each for every detection
+        shown, the surest last; and ``masks``, one layer for all of them.
     """
     figure, axes = canvas(image)
-    labels, scores = detections.labels.numpy(), detections.scores.numpy()
+    labels, scores = to_array(detections.labels), to_array(detections.scores)
     shown = [i for i in np.argsort(scores) if scores[i] >= min_score]  # the surest on top
     if detections.masks is not None and shown:
-        masks = detections.masks.numpy()
+        masks = to_array(detections.masks)
         _draw_masks(axes, masks[shown], [colour(labels[i]) for i in shown])
-    boxes = detections.boxes.numpy()
+    boxes = to_array(detections.boxes)
     for i in shown:
         text = f"{class_names[labels[i]]} {scores[i]:.2f}"
         draw_box(axes, boxes[i], "detection", {"color": colour(labels[i]), "linewidth": 1.5})

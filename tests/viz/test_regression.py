@@ -6,9 +6,10 @@ import pytest
 
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.model.mask.targets import MaskAssigner
-from maskrcnn_edu.structures import Proposals, RPNOutput
+from maskrcnn_edu.structures import Detections, Proposals, RPNOutput
 from maskrcnn_edu.viz.anchors import draw_anchor_targets, draw_anchors
 from maskrcnn_edu.viz.data import draw_ground_truth
+from maskrcnn_edu.viz.detections import draw_detections
 from maskrcnn_edu.viz.masks import draw_mask_logits, draw_mask_targets, draw_paste
 from maskrcnn_edu.viz.roi_align import draw_sampling_points
 from maskrcnn_edu.viz.rois import draw_roi_samples
@@ -71,6 +72,17 @@ def test_paste(same_as_baseline, image):
     probs, box = paddle.to_tensor(RAMP[:8, :8] * 2), paddle.to_tensor([8.0, 4, 40, 36])
     mask = MaskPostProcess()(probs[None], box[None], 48, 64)[0]
     same_as_baseline(draw_paste(image, probs, box, mask), "paste")
+
+
+def test_detections(same_as_baseline, image):
+    masks = np.zeros([2, 48, 64], bool)
+    masks[0, 10:28, 8:22] = masks[1, 24:38, 40:56] = True
+    rows = paddle.to_tensor([[6.0, 8, 24, 30], [36.0, 20, 60, 40]])
+    index = paddle.to_tensor([0, 1])
+    detections = Detections(
+        rows, index, paddle.to_tensor([0.9, 0.6]), index, paddle.to_tensor(masks)
+    )
+    same_as_baseline(draw_detections(image, detections, NAMES), "detections")
 
 
 # ---- does the comparison see anything? ---------------------------------------------
