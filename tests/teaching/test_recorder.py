@@ -255,19 +255,43 @@ def test_a_look_is_small(shapes, tmp_path):
     assert LARGEST == 10_000_000
 
 
-def test_too_much_is_thinned_out(tiny, make_batch):
+def test_too_much_is_thinned_out_and_the_latest_stays(tiny, make_batch):
     recorder = Recorder(tiny, make_batch(), every=1)
     recorder.record()
     # a little more than four snapshots of this size
     recorder.largest = int(recorder.snapshots[0].nbytes * 4.5)
+    kept = {}
     for number in range(1, 20):
-        recorder(fake_step(number))
+        recorder(fake_step(number, loss=number / 100))
         assert sum(s.nbytes for s in recorder.snapshots) <= recorder.largest
-    steps = [s.step for s in recorder.snapshots]
-    assert steps[0] == 0 and steps == sorted(set(steps))
+        kept[number] = [s.step for s in recorder.snapshots]
+    assert kept[3] == [0, 1, 2, 3]
+    assert kept[4] == kept[5] == [0, 2, 4]
+    assert kept[6] == [0, 2, 4, 6]
+    assert kept[8] == kept[11] == [0, 4, 8]
+    assert kept[16] == kept[19] == [0, 8, 16]
     assert recorder.every == 8
-    recorder.record(fake_step(19))
-    assert recorder.snapshots[-1].step == 19
+    recorder.record(fake_step(19, loss=0.5))
+    latest = recorder.recording().snapshots[-1]
+    assert (latest.step, latest.loss) == (19, 0.5)
+
+
+def test_the_latest_look_is_of_the_latest_weights(tiny, make_batch, tmp_path):
+    recorder = Recorder(tiny, make_batch(), every=1, keep=("proposals", "detections"))
+    recorder.record()
+    score = tiny.rpn_head.rpn_rois_score
+    score.weight.set_value(-score.weight)
+    recorder.record(fake_step(1))
+    recorder.recording().save(tmp_path / "a.npz")
+    first, latest = Recording.load(tmp_path / "a.npz").snapshots
+    tiny.train()
+    for i, proposals in enumerate(tiny(make_batch()).proposals):
+        best = np.sort(proposals.scores.numpy())[::-1][:50]
+        assert (latest.images[i].proposal_scores == best).all()
+        assert not np.array_equal(first.images[i].proposal_scores, best)
+    tiny.eval()
+    for i, detections in enumerate(tiny(make_batch()).detections):
+        assert (latest.images[i].detection_scores == np.sort(detections.scores)[::-1][:20]).all()
 
 
 def test_a_single_look_that_is_too_large_is_an_error(tiny, make_batch):
