@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import paddle
+from matplotlib.figure import Figure
 
 from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.yaml_files import Config
@@ -152,36 +154,38 @@ def predict_images(
     _check(model, classes, min_score)
     paths, out_dir = list(paths), Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    results: list[dict] = []
-    records = _records(paths)
+    results, records, names = [], _records(paths), overlay_names(paths, out_dir)
+    with _written_in_the_end(out_dir, results, records), use_onednn(model, len(paths)):
+        for path, record, name in zip(paths, records, names):
+            try:
+                image = _read_quietly(path)
+            except OSError as problem:
+                record["problem"] = in_words(problem)
+                on_problem(path, problem)
+                continue
+            overlay = Overlay(image, min_score)
+            detections, own = _predict_one(model, config, classes, image, record, overlay)
+            _write_figure(out_dir / name, overlay.draw(classes.names))
+            results += own
+            record |= {"height": image.shape[0], "width": image.shape[1], "overlay": name}
+            record |= {"found": len(detections), "problem": None}
+            on_image(path, detections)
+    return results
+
+
+@contextlib.contextmanager
+def _written_in_the_end(out_dir: Path, results: list[dict], records: list[dict]) -> Iterator[None]:
+    """Write ``results.json`` and ``photos.json`` after the block, however it ends."""
     try:
-        with use_onednn(model, len(paths)):
-            for record, path, name in zip(records, paths, overlay_names(paths, out_dir)):
-                try:
-                    image = _read_quietly(path)
-                except OSError as problem:
-                    record["problem"] = in_words(problem)
-                    on_problem(path, problem)
-                    continue
-                overlay = Overlay(image, min_score)
-                detections, own = _predict_one(model, config, classes, image, record, overlay)
-                draw = overlay.draw(classes.names).savefig
-                atomic_write(out_dir / name, lambda p, draw=draw: draw(p, dpi=120, format="png"))
-                height, width = image.shape[:2]
-                record |= {
-                    "height": height,
-                    "width": width,
-                    "overlay": name,
-                    "found": len(detections),
-                }
-                record["problem"] = None
-                results += own
-                on_image(path, detections)
+        yield
     finally:
         for name, content in (("results.json", results), ("photos.json", records)):
             text = json.dumps(content)
             atomic_write(out_dir / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
-    return results
+
+
+def _write_figure(path: Path, figure: Figure) -> None:
+    atomic_write(path, lambda p: figure.savefig(p, dpi=120, format="png"))
 
 
 def _check(model: MaskRCNN, classes: ClassNames, min_score: float) -> None:

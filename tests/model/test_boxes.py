@@ -12,6 +12,7 @@ from maskrcnn_edu.model.boxes import (
     bbox_overlaps,
     clip_bbox,
     delta2bbox,
+    exp_float64,
     nms,
     nms_sorted,
     nonempty_bbox,
@@ -162,3 +163,24 @@ def test_adaptive_suppression_shrinks_the_threshold_while_it_is_above_one_half()
     )
     assert nms_sorted(rows, 0.7, eta=0.8).tolist() == [0, 2, 4, 5]
     assert nms_sorted(rows, 0.7).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_adaptive_suppression_at_its_borders():
+    # IoU with the first: 0.75 and 0.5, exactly
+    rows = boxes([0, 0, 8, 4], [0, 0, 6, 4], [0, 0, 4, 4])
+    most, half = rows[:2], paddle.concat([rows[:1], rows[2:]])
+    # an overlap at the threshold stays, and goes once the first box has shrunk it a little
+    assert nms_sorted(most, 0.75).tolist() == [0, 1]
+    assert nms_sorted(most, 0.75, eta=0.999).tolist() == [0]  # 0.74925
+    # a threshold of 0.5 is not above 0.5: it never shrinks
+    assert nms_sorted(half, 0.5, eta=0.25).tolist() == [0, 1]
+    assert nms_sorted(half, 0.5).tolist() == [0, 1]
+    # only boxes that stay shrink it: 0.8 -> 0.6 by the first; the second goes
+    assert nms_sorted(rows, 0.8, eta=0.75).tolist() == [0, 2]
+
+
+def test_exp_is_rounded_to_the_nearest_float32():
+    x = paddle.to_tensor(np.linspace(-4, 4, 1001, dtype=np.float32))
+    exact = np.exp(x.numpy().astype(np.float64)).astype(np.float32)
+    assert exp_float64(x).dtype == paddle.float32
+    np.testing.assert_array_equal(exp_float64(x).numpy(), exact)

@@ -47,6 +47,41 @@ def test_schedulers_multiply():
 
 
 @pytest.mark.parametrize(
+    ("step", "epoch", "rate"),
+    [
+        (0, 0.0, 0.0000025),  # 0.0025 * 0.001
+        (250, 0.1, 0.00125125),  # half of the way from 0.001 to 1: 0.0025 * 0.5005
+        (499, 0.2, 0.002495005),  # 0.0025 * (0.001 + 0.999 * 0.998)
+        (500, 0.3, 0.0025),
+        (40_000, 7.999, 0.0025),
+        (40_001, 8.0, 0.00025),
+        (55_000, 10.999, 0.00025),
+        (55_001, 11.0, 0.000025),
+        (60_000, 12.0, 0.000025),
+    ],
+)
+def test_a_whole_training_of_twelve_epochs(step, epoch, rate):
+    schedulers = [
+        {"name": "LinearWarmup", "start_factor": 0.001, "steps": 500},
+        {"name": "PiecewiseDecay", "gamma": 0.1, "milestones": [8, 11]},
+    ]
+    learning_rate = LearningRate(0.0025, schedulers)
+    assert learning_rate.at(step, epoch / 12) == pytest.approx(rate, rel=1e-9)
+    # of 16 epochs the eighth is the middle
+    assert learning_rate.at(500, 0.5, epochs=16) == pytest.approx(0.00025)
+    assert learning_rate.at(500, 0.49, epochs=16) == pytest.approx(0.0025)
+
+
+def test_the_default_of_a_scheduler():
+    assert LearningRate(1.0, [{"name": "LinearWarmup"}]).at(0, 0.0) == pytest.approx(0.1)
+    assert LearningRate(1.0, [{"name": "LinearWarmup"}]).at(250, 0.0) == pytest.approx(0.55)
+    assert LearningRate(1.0, [{"name": "LinearWarmup"}]).at(500, 0.0) == 1
+    decay = {"name": "PiecewiseDecay", "milestones": [6]}
+    assert LearningRate(1.0, [decay]).at(0, 0.5) == pytest.approx(0.1)  # of 12 epochs
+    assert LearningRate().base_lr == 0.01 and LearningRate().at(7, 0.5) == 0.01
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"base_lr": 0.0}, "base_lr"),
