@@ -118,10 +118,17 @@ def train(
         raise ValueError(dump(problem, run.dump_folder)) from problem
     if rank() == 0:
         run.check_finished()
-        check_finite({name: value.numpy() for name, value in model.state_dict().items()})
-        classes = ClassNames(train_set.class_names, train_set.category_ids)
-        save_model(out_dir, model, config, classes)
+        _save_model(out_dir, model, config, train_set)
     return model, run.history
+
+
+def _save_model(
+    out_dir: str | Path, model: MaskRCNN, config: Config, train_set: CocoDataset
+) -> None:
+    """Write the model's folder, unless a weight is not finite."""
+    check_finite({name: value.numpy() for name, value in model.state_dict().items()})
+    classes = ClassNames(train_set.class_names, train_set.category_ids)
+    save_model(out_dir, model, config, classes)
 
 
 def run_settings(

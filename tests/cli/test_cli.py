@@ -27,13 +27,6 @@ def val_options(folder):
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "shapes"
-    assert main(["data", "shapes", "--out", str(folder), "--train", "8", "--val", "5"]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
 def trained(shapes, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     options = ["--config", "shapes_fpn", "--steps", "4", "--processes", "1", "--out", str(out)]

@@ -9,13 +9,6 @@ from maskrcnn_edu.cli.main import main
 TINY = ["--set", "ResNet.depth=10", "--set", "ResNet.ch_out_list=[8,8,16,16]"]
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "shapes"
-    assert main(["data", "shapes", "--out", str(folder), "--train", "8", "--val", "5"]) == 0
-    return folder
-
-
 @pytest.fixture
 def broken(shapes, tmp_path):
     """A copy of the training half: two images are gone, many annotations are broken."""
@@ -43,7 +36,7 @@ def test_a_sound_dataset(shapes, capsys):
     arguments = ["data", "check", str(shapes / "annotations" / "instances_train.json")]
     assert main([*arguments, "--images", str(shapes / "train")]) == 0
     printed = capsys.readouterr().out
-    assert "no issues. Training uses 8 of 8 images" in printed and "rectangle" in printed
+    assert "no issues. Training uses 13 of 13 images" in printed and "rectangle" in printed
 
 
 def test_all_problems_are_in_one_table(broken, capsys):
@@ -53,7 +46,7 @@ def test_all_problems_are_in_one_table(broken, capsys):
     assert lines[0].split() == ["image", "annotation", "issue", "fix"]
     for words in ("gone.png", "99 is not among", "no area", "000004.png", "cannot be read"):
         assert words in " ".join(printed.split()), words
-    assert "7 issues. Training uses 6 of 8 images" in lines[-1]
+    assert "7 issues. Training uses 11 of 13 images" in lines[-1]
 
 
 def test_long_tables_are_cut_and_the_counts_stay(broken, capsys):
@@ -67,7 +60,7 @@ def test_long_tables_are_cut_and_the_counts_stay(broken, capsys):
 def test_problems_for_programs(broken, tmp_path, capsys):
     assert check(broken, "--json", str(tmp_path / "found.json")) == 1
     found = json.loads((tmp_path / "found.json").read_text())
-    assert len(found["problems"]) == 7 and found["used"]["images"] == [6, 8]
+    assert len(found["problems"]) == 7 and found["used"]["images"] == [11, 13]
     assert set(found["problems"][0]) == {"image", "annotation", "what", "cure"}
 
 
@@ -103,7 +96,9 @@ def test_training_and_evaluation_go_on_and_say_what_is_left_out(broken, tmp_path
     printed = capsys.readouterr()
     assert "instances.json: 5 issues" in printed.out and "left out" not in printed.out
     for name in ("gone.png", "000004.png"):
-        assert printed.err.count(f"{name}: ") == 1  # in the first of all epochs and looks
+        assert printed.err.count(f"{name}: ") == 1  # in the first of all epochs and evaluations
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [x["images"] for x in lines if x["kind"] == "val"] == [11, 11]  # 13, without these
     data = ["--json", str(broken), "--images", str(broken.parent / "train")]
     assert main(["eval", "--weights", str(out), "--out", str(out / "eval"), *data]) == 0
     printed = capsys.readouterr()

@@ -119,7 +119,7 @@ def test_the_installed_package_is_the_wheels(installed):
 def test_the_course_is_written_and_runs(installed):
     course = installed.folder / "course"
     assert f"notebooks are in {course}" in installed("maskrcnn-edu", "course", course)
-    names = [course / "00_tour.ipynb", course / "07_mask_targets.ipynb"]
+    names = [course / "00_tour.ipynb", course / "08_mask_head.ipynb"]
     said = installed("python", "-c", EXECUTE, *names)
     assert said.splitlines() == [f"{name} True" for name in names]
     assert (installed.folder / "cache" / "classroom" / "val").is_dir()

@@ -65,6 +65,7 @@ def test_metrics_are_json_lines_with_five_losses(shapes, tmp_path):
     assert sum(terms) == pytest.approx(train_lines[-1]["loss"], abs=1e-4)
     assert [line["step"] for line in val_lines] == [7, 14]  # after one and two thirds
     assert all("segm_AP" in line for line in val_lines)
+    assert [line["images"] for line in val_lines] == [5, 5]  # there are no more
 
 
 def test_a_saved_model_predicts_the_same(shapes, tmp_path):
