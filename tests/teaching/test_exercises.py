@@ -20,12 +20,11 @@ from maskrcnn_edu.teaching.exercises.check import (
     EXERCISES,
     MISTAKES,
     NOT_ATTEMPTED,
-    SEED_VARIABLE,
     Verdict,
     check,
 )
 from maskrcnn_edu.teaching.exercises.compare import difference, shown
-from maskrcnn_edu.teaching.exercises.exercise import HIDDEN_CASES
+from maskrcnn_edu.teaching.exercises.exercise import HIDDEN_CASES, SEED_VARIABLE
 
 NAMES = list(EXERCISES)
 WRONG = [(name, words, source) for name in NAMES for words, source in wrong_answers(name)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import traceback
 from collections.abc import Callable
 from functools import lru_cache
@@ -29,6 +28,7 @@ from maskrcnn_edu.teaching.exercises import (
 from maskrcnn_edu.teaching.exercises import outcome as run
 from maskrcnn_edu.teaching.exercises.compare import difference, shown
 from maskrcnn_edu.teaching.exercises.exercise import Exercise
+from maskrcnn_edu.teaching.exercises.hunts import HUNTS, judge_guess
 from maskrcnn_edu.teaching.exercises.kinds import kind_of
 
 _NOTEBOOKS = (
@@ -41,7 +41,6 @@ EXERCISES: dict[str, Exercise] = {e.name: e for module in _NOTEBOOKS for e in mo
 """All exercises by name, in the order of the notebooks."""
 
 NOT_ATTEMPTED = "not attempted"
-SEED_VARIABLE = "MASKRCNN_EDU_EXERCISE_SEED"
 MISTAKES = Path(__file__).parent / "mistakes.json"
 
 
@@ -71,10 +70,11 @@ def check(name: str, answer: Any, seed: str | int | None = None) -> Verdict:
     """Judge a learner's function.
 
     Args:
-        name: of the exercise, a key of `EXERCISES`.
-        answer: the learner's function; None or ``...`` if there is none yet.
-        seed: of the hidden cases; without it the environment variable
-            MASKRCNN_EDU_EXERCISE_SEED, and without that 0.
+        name: of the exercise, a key of `EXERCISES`, or of
+            `maskrcnn_edu.teaching.exercises.hunts.HUNTS`.
+        answer: the learner's function (in a hunt: the bug or its file); None or ``...`` if
+            there is none yet.
+        seed: of the hidden cases, see `maskrcnn_edu.teaching.exercises.exercise.random_of`.
 
     Returns:
         "not attempted", "right: ..." with what it shows, or "not yet: ..." with the name
@@ -85,16 +85,18 @@ def check(name: str, answer: Any, seed: str | int | None = None) -> Verdict:
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
     exercise = EXERCISES.get(str(name))
-    if exercise is None:
-        return Verdict(f"there is no exercise {str(name)!r}{did_you_mean(name, EXERCISES)}")
+    if exercise is None and str(name) not in HUNTS:
+        known = [*EXERCISES, *HUNTS]
+        return Verdict(f"there is no exercise {str(name)!r}{did_you_mean(name, known)}")
     if answer is None or answer is ...:
         return Verdict(NOT_ATTEMPTED)
+    if exercise is None:
+        return Verdict(judge_guess(name, answer, seed))
     fault = _fault(exercise, answer)
     if fault:
         return Verdict(f"not yet: {fault}")
     try:
-        seed = os.environ.get(SEED_VARIABLE, 0) if seed is None else seed
-        return _judge(exercise, answer, str(seed))
+        return _judge(exercise, answer, seed)
     except _Blank:
         return Verdict(NOT_ATTEMPTED)
     except _Failed as failure:
@@ -120,7 +122,7 @@ def _fault(exercise: Exercise, answer: Any) -> str:
     return ""
 
 
-def _judge(exercise: Exercise, answer: Callable[..., Any], seed: str) -> Verdict:
+def _judge(exercise: Exercise, answer: Callable[..., Any], seed: str | int | None) -> Verdict:
     results = [_result(exercise, answer, case) for case in exercise.cases]
     expected = [exercise.truth(*case) for case in exercise.cases]
     differences = [difference(r, e, exercise.tolerance) for r, e in zip(results, expected)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 HIDDEN_CASES = 3
+SEED_VARIABLE = "MASKRCNN_EDU_EXERCISE_SEED"
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,21 @@ class Exercise:
         """The names of the learner's arguments."""
         return list(inspect.signature(self.truth).parameters)
 
-    def hidden_cases(self, seed: str) -> list[tuple]:
-        """The cases of a seed, which may be any text; the same on every machine."""
+    def hidden_cases(self, seed: str | int | None = None) -> list[tuple]:
+        """The hidden cases of a seed (see `random_of`)."""
         if self.draw_case is None:
             return []
-        random = np.random.default_rng(list(f"{self.name} {seed}".encode()))
+        random = random_of(self.name, seed)
         return [self.draw_case(random) for _ in range(HIDDEN_CASES)]
+
+
+def random_of(name: str, seed: str | int | None = None) -> np.random.Generator:
+    """The random numbers of one exercise, the same on every machine.
+
+    Args:
+        name: of the exercise.
+        seed: any text or number, so that every class may have its own; without it the
+            environment variable MASKRCNN_EDU_EXERCISE_SEED, and without that 0.
+    """
+    seed = os.environ.get(SEED_VARIABLE, "0") if seed is None else seed
+    return np.random.default_rng(list(f"{name} {seed}".encode()))
