@@ -36,4 +36,6 @@ ENV HOME=/home/student \
     JUPYTER_RUNTIME_DIR=/tmp/jupyter/runtime \
     IPYTHONDIR=/tmp/ipython
 EXPOSE 8888
-CMD ["sh", "-c", "maskrcnn-edu course \"$HOME/work\" && exec jupyter lab --ip=0.0.0.0 --no-browser --notebook-dir=\"$HOME/work\""]
+# whatever is started, the notebooks are there first
+ENTRYPOINT ["sh", "-c", "maskrcnn-edu course \"$HOME/work\"; exec \"$@\"", "sh"]
+CMD ["sh", "-c", "exec jupyter lab --ip=0.0.0.0 --no-browser --notebook-dir=\"$HOME/work\""]

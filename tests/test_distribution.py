@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -112,7 +113,7 @@ def said(word):
 
 
 def test_the_dockerfile_has_known_instructions_only():
-    known = {"FROM", "ARG", "RUN", "COPY", "WORKDIR", "ENV", "USER", "EXPOSE", "CMD"}
+    known = {"FROM", "ARG", "RUN", "COPY", "WORKDIR", "ENV", "USER", "EXPOSE", "ENTRYPOINT", "CMD"}
     assert {name for name, _ in instructions()} == known
     assert instructions()[0][0] == "FROM"
 
@@ -133,11 +134,21 @@ def test_the_image_does_not_run_as_root():
     assert "useradd" in " ".join(said("RUN")) and "sudo" not in read("Dockerfile")
 
 
-def test_its_commands_are_shell(tmp_path):
-    (command,) = said("CMD")
-    shell = json.loads(command)
-    assert shell[:2] == ["sh", "-c"] and "maskrcnn-edu course" in shell[2]
-    for line in [*said("RUN"), shell[2]]:
+def test_the_notebooks_come_first_whatever_is_started(tmp_path):
+    """The entry point, with a command of ours instead of the package's."""
+    program = tmp_path / "maskrcnn-edu"
+    program.write_text('#!/bin/sh\necho "wrote: $@"; exit 2\n')  # a disk that is full, say
+    program.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = [*json.loads(said("ENTRYPOINT")[0]), "echo", "started", "with spaces"]
+    done = subprocess.run(command, capture_output=True, text=True,
+                          env={"PATH": path, "HOME": "/home/student"})  # fmt: skip
+    assert done.stdout == "wrote: course /home/student/work\nstarted with spaces\n"
+    assert json.loads(said("CMD")[0])[2].startswith("exec jupyter lab")
+
+
+def test_its_commands_are_shell():
+    for line in [*said("RUN"), json.loads(said("CMD")[0])[2], json.loads(said("ENTRYPOINT")[0])[2]]:
         done = subprocess.run(["sh", "-n"], input=line, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     for line in said("RUN"):
