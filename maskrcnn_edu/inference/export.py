@@ -149,8 +149,12 @@ def _level_proposals(
     small = shorter < max(generator.min_size, SMALLEST_SIDE)
     scores = paddle.where(small, paddle.full_like(scores, NO_SCORE), scores)
     boxes, scores = _and_none(boxes, 0.0), _and_none(scores, NO_SCORE)
-    limit = generator.pre_nms_top_n if generator.topk_after_collect else generator.post_nms_top_n
-    nms = MultiClassNMS(NO_SCORE, -1, limit, generator.nms_thresh, generator.eta)
+    nms = MultiClassNMS(
+        score_threshold=NO_SCORE,
+        keep_top_k=generator.level_limit,
+        nms_threshold=generator.nms_thresh,
+        nms_eta=generator.eta,
+    )
     kept = _suppress(nms, boxes, scores.unsqueeze(0))
     return paddle.gather(boxes, kept), paddle.gather(scores, kept)
 

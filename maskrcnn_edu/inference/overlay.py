@@ -48,7 +48,8 @@ class Overlay:
             return
         boxes = detections.boxes.numpy()[rows] * self.scale
         labels, roi_index = detections.labels.numpy()[rows], detections.roi_index.numpy()[rows]
-        self.shown.append(Detections(boxes, labels, score, roi_index, self._small(mask)[None]))
+        masks = self._small(mask)[None]
+        self.shown.append(Detections(boxes, labels, scores=score, roi_index=roi_index, masks=masks))
 
     def _small(self, mask: BitMask) -> np.ndarray:
         """The mask's pixels that are shown, [h, w] bool of the shrunk image."""

@@ -54,7 +54,9 @@ class RPNHead(nn.Layer):
         self,
         anchor_generator: AnchorGenerator = AnchorGenerator(),
         rpn_target_assign: RPNTargetAssign = RPNTargetAssign(),
-        train_proposal: ProposalGenerator = ProposalGenerator(12000, 2000),
+        train_proposal: ProposalGenerator = ProposalGenerator(
+            pre_nms_top_n=12000, post_nms_top_n=2000
+        ),
         test_proposal: ProposalGenerator = ProposalGenerator(),
         in_channel: int = 1024,
         loss_rpn_bbox: SmoothL1Loss | GIoULoss | None = None,
@@ -91,8 +93,10 @@ class RPNHead(nn.Layer):
             im_shape: [N, 2] height and width of the images without padding, input frame.
             generator: ``train_proposal`` or ``test_proposal``.
         """
-        images = zip(rpn.scores, rpn.deltas, im_shape)
-        return [generator(s, d, rpn.anchors, shape, rpn.level_sizes) for s, d, shape in images]
+        return [
+            generator(scores, deltas, rpn.anchors, shape, rpn.level_sizes)
+            for scores, deltas, shape in zip(rpn.scores, rpn.deltas, im_shape)
+        ]
 
     def get_loss(self, rpn: RPNOutput, targets: list[AnchorTargets]) -> dict[str, Tensor]:
         """Loss of the sampled anchors::
