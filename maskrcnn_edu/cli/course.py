@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from maskrcnn_edu.system.files import atomic_write
+from maskrcnn_edu.system.os_errors import in_words
 
 PACKAGE = Path(__file__).parents[1]
 START = "start.ipynb"
@@ -51,8 +52,12 @@ def run(options: argparse.Namespace) -> int:
             "(to have them fresh, name another folder, or rename these and come again)"
         )
     print(f"begin with: jupyter lab {out / START}")
-    if not trust([out / name for name in files if name not in changed]):
+    try:
+        trust([out / name for name in files if name not in changed])
+    except ImportError:
         print("JupyterLab is not installed: pip install jupyterlab ipywidgets")
+    except OSError as error:  # a home that cannot be written
+        print(f"to see what moves, choose File > Trust Notebook there ({in_words(error)})")
     return 0
 
 
@@ -82,18 +87,16 @@ def deliver(path: Path, content: bytes) -> bool:
     return True
 
 
-def trust(notebooks: list[Path]) -> bool:
+def trust(notebooks: list[Path]) -> None:
     """Tell Jupyter to show what these notebooks have stored: it stops foreign scripts.
 
-    Returns:
-        Whether Jupyter is there.
+    Raises:
+        ImportError: there is no Jupyter.
+        OSError: it cannot keep this.
     """
-    try:
-        from nbformat import v4
-        from nbformat.sign import NotebookNotary
-    except ImportError:
-        return False
+    from nbformat import v4
+    from nbformat.sign import NotebookNotary
+
     notary = NotebookNotary()
     for path in notebooks:
         notary.sign(v4.reads(path.read_text(encoding="utf-8")))  # not checked: they are ours
-    return True

@@ -67,6 +67,16 @@ def test_without_jupyter_it_says_what_to_install(tmp_path, monkeypatch, capsys):
     assert "pip install jupyterlab" in capsys.readouterr().out
 
 
+def test_where_jupyter_cannot_keep_its_signatures_the_notebooks_are_there(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "file" / "below"))
+    assert main(["course", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "File > Trust Notebook" in said and (tmp_path / "out" / "start.ipynb").is_file()
+
+
 def test_a_folder_that_cannot_be(tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     assert main(["course", str(tmp_path / "file")]) == 2
