@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 import platform
 import sys
 import warnings
@@ -42,6 +43,7 @@ WITHOUT_MODEL = ("data",)
 WITHOUT_LIBRARIES = ("course", "doctor")
 """Commands that import nothing that may be missing."""
 
+COMPLETION, SHELLS = "--print-completion", ("bash", "zsh", "tcsh")
 PACKAGES = {"paddle": "paddlepaddle", "PIL": "pillow", "yaml": "pyyaml"}
 """What to install for a module; the other names are the same."""
 
@@ -51,8 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     warnings.filterwarnings("ignore", message=".*ccache.*")  # Paddle's; nothing is compiled here
     try:
+        if arguments[:1] == [COMPLETION]:
+            return print_completion(arguments[1:])
         options = _parser(arguments).parse_args(arguments, argparse.Namespace(arguments=arguments))
         return _run(options)
+    except BrokenPipeError:  # `| head` has seen enough; nothing more can be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # as if by the signal that Python ignores
     except (ValueError, OSError) as error:  # the input's fault: no traceback
         print(f"maskrcnn-edu: {in_words(error)}", file=sys.stderr)
         return 2
@@ -98,13 +105,16 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=versions())
+    parser.add_argument(
+        COMPLETION, choices=SHELLS, help="what makes the shell complete commands (needs shtab)"
+    )
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND"
     )
     asked = next((word for word in arguments if not word.startswith("-")), None)
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.")
-        if name == asked:
+        if name == asked or COMPLETION in arguments:
             _add_options(command, name)
     return parser
 
@@ -124,3 +134,12 @@ def versions() -> str:
         with contextlib.suppress(metadata.PackageNotFoundError):
             parts.append(f"{package} {metadata.version(package)}")
     return ", ".join([*parts, f"Python {platform.python_version()}"])
+
+
+def print_completion(shells: Sequence[str]) -> int:
+    """``--print-completion SHELL``; all commands are imported for it."""
+    if len(shells) != 1 or shells[0] not in SHELLS:
+        raise ValueError(f"{COMPLETION} needs one of {', '.join(SHELLS)}")
+    shtab = importlib.import_module("shtab")
+    print(shtab.complete(_parser([COMPLETION]), shell=shells[0]))
+    return 0

@@ -1,5 +1,6 @@
 """``maskrcnn-edu course``, and what every command says when something is missing."""
 
+import os
 import re
 import subprocess
 import sys
@@ -146,6 +147,31 @@ def test_the_version_is_printed(capsys):
     said = capsys.readouterr().out
     assert end.value.code == 0 and said.startswith(f"maskrcnn-edu {__version__}, paddlepaddle")
     assert f"Python {sys.version.split()[0]}" in said and said.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its pipes end otherwise")
+def test_a_pipe_that_has_seen_enough_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from maskrcnn_edu.cli.main import main; sys.exit(main(['doctor']))"
+    command = [sys.executable, "-u", "-c", code]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_completion_for_the_shell(capsys):
+    pytest.importorskip("shtab")
+    assert main(["--print-completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert "complete -o bashdefault" in script and "--checkpoint-every" in script
+    assert all(name in script for name in COMMANDS)
+    assert main(["--print-completion", "fish"]) == 2
+    assert "needs one of bash, zsh, tcsh" in capsys.readouterr().err
+
+
+def test_completion_without_its_library():
+    codes, _, said = run_without(["shtab"], ["--print-completion", "bash"])
+    assert (codes, said) == ([2], "maskrcnn-edu: shtab is not installed: pip install shtab\n")
 
 
 DATA = ["shapes", "get", "import", "check"]
