@@ -7,6 +7,7 @@ image, the importers what is wrong with another tool's files: each with a messag
 from __future__ import annotations
 
 import contextlib
+import itertools
 import reprlib
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -122,8 +123,7 @@ def table(issues: Sequence[Issue], limit: int = 50) -> str:
     widths = [max(len(line) for row in wrapped for line in row[c] or [""]) for c in range(4)]
     lines = []
     for row in wrapped:
-        for i in range(max(map(len, row))):
-            cells = [c[i] if i < len(c) else "" for c in row]
+        for cells in itertools.zip_longest(*row, fillvalue=""):
             lines.append("  ".join(t.ljust(w) for t, w in zip(cells, widths)).rstrip())
     if len(issues) > limit:
         lines.append(f"... and {len(issues) - limit} more")

@@ -211,6 +211,13 @@ def test_an_issue_is_one_line():
 
 
 def test_a_table_is_cut_but_counts_everything():
+    two = table([Issue("a.png", 3, "word " * 12, "mend it"), Issue(None, None, "odd", "look")])
+    assert two.splitlines() == [
+        "image  annotation  issue                                                   fix",
+        "a.png  3           word word word word word word word word word word word  mend it",
+        "                   word",
+        "                   odd                                                     look",
+    ]
     issues = [Issue("a.png", i, "word " * 30, "fix") for i in range(9)]
     lines = table(issues, limit=2).splitlines()
     assert lines[-1] == "... and 7 more" and lines[0].split() == [
