@@ -329,7 +329,7 @@ def _check_range(name: str, number: int | None, count: int) -> None:
 
 
 def _row_of(values: Tensor, value: int) -> int:
-    """The only place where ``value`` stands."""
+    """The only place where ``value`` stands in values [n]."""
     return int(np.flatnonzero(values.numpy() == value)[0])
 
 
@@ -442,6 +442,7 @@ def _roi_life(stages: TrainingStages, model: MaskRCNN, index: int, roi: int) -> 
 
 
 def _numbers(values: np.ndarray, digits: int) -> str:
+    """Values [n] in brackets, rounded."""
     # + 0 turns a rounded -0.0 into 0.0
     return "(" + ", ".join(f"{round(float(v), digits) + 0.0:.{digits}f}" for v in values) + ")"
 

@@ -448,6 +448,7 @@ def _own_class_probs(stages: TrainingStages) -> np.ndarray:
 
 
 def _proposal_arrays(proposals: Proposals) -> dict[str, np.ndarray]:
+    """The best proposals of one image."""
     arrays = to_arrays(proposals, *PROPOSAL_NAMES)
     return _best_rows(arrays, arrays["proposal_scores"], TOP_PROPOSALS)
 
@@ -466,6 +467,6 @@ def _detection_arrays(stages: PredictionStages) -> Iterator[dict]:
 def _best_rows(
     arrays: dict[str, np.ndarray], scores: np.ndarray, count: int
 ) -> dict[str, np.ndarray]:
-    """The rows of at most ``count`` highest scores, best first."""
+    """The rows of at most ``count`` highest scores [n], best first, of arrays [n, ...]."""
     best = np.argsort(-scores, kind="stable")[:count]
     return {name: values[best] for name, values in arrays.items()}

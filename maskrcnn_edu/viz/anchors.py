@@ -89,7 +89,7 @@ def _size_line(order: int) -> Line:
 
 
 def _widen(axes: Axes, boxes: np.ndarray) -> None:
-    """Make room for boxes that reach beyond the image."""
+    """Make room for boxes [n, 4] that reach beyond the image."""
     if not len(boxes):
         return
     size = np.array([axes.get_xlim()[1], axes.get_ylim()[0]])

@@ -151,7 +151,7 @@ def _pairs(count: int) -> tuple[Figure, list[tuple[Axes, Axes]]]:
 
 
 def _draw_crop(panel: Axes, image: np.ndarray, box: np.ndarray) -> None:
-    """The image, seen through the RoI's box and stretched to the panel."""
+    """The image [H, W, 3], seen through the RoI's box [4] and stretched to the panel."""
     show_image(panel, image)
     panel.images[0].set_gid("crop")
     panel.set_aspect("auto")
@@ -168,6 +168,7 @@ def _draw_cells(panel: Axes, mask: np.ndarray, box: np.ndarray) -> None:
 
 
 def _look_at(panel: Axes, box: np.ndarray) -> None:
+    """Show a box [4] and nothing else."""
     x1, y1, x2, y2 = (float(v) for v in box)
     panel.set(xlim=(x1, x2), ylim=(y2, y1))
 
@@ -195,7 +196,7 @@ def _class_panels(count: int, largest: float) -> tuple[Figure, list[Axes]]:
 
 
 def _three_panels(image: np.ndarray) -> tuple[Figure, list[Axes]]:
-    """A square panel and two of the image's shape, side by side."""
+    """A square panel and two of the shape of the image [h, w, 3], side by side."""
     ratio = image.shape[1] / image.shape[0]
     high = 9 / (1 + 2 * ratio)  # inches, for nine inches of width in all
     figure = Figure(figsize=(9, high + TITLE))
@@ -206,6 +207,7 @@ def _three_panels(image: np.ndarray) -> tuple[Figure, list[Axes]]:
 
 
 def _draw_probs(panel: Axes, probs: np.ndarray, extent: tuple) -> None:
+    """Probabilities [M, M], stretched over ``extent`` (left, right, bottom, top)."""
     panel.imshow(probs, extent=extent, cmap=HEAT, vmin=0, vmax=1, interpolation="nearest",
                  gid="probs")  # fmt: skip
     panel.set_axis_off()

@@ -120,6 +120,7 @@ def _along(start: float, cell: float, resolution: int, sampling_ratio: int) -> n
 
 
 def _draw_map(panel: Axes, values: np.ndarray, title: str) -> None:
+    """One channel [h, w] in its own pixels."""
     height, width = values.shape
     panel.imshow(values, extent=(0, width, height, 0), cmap=HEAT, gid="feature",
                  interpolation="nearest")  # fmt: skip
@@ -129,6 +130,7 @@ def _draw_map(panel: Axes, values: np.ndarray, title: str) -> None:
 
 
 def _draw_cells(panel: Axes, origin: np.ndarray, cell: np.ndarray, resolution: int) -> None:
+    """The cells of a grid: ``origin`` [2] and size of one ``cell`` [2] as (x, y)."""
     for row in range(resolution):
         for column in range(resolution):
             corner = origin + cell * [column, row]
@@ -136,7 +138,7 @@ def _draw_cells(panel: Axes, origin: np.ndarray, cell: np.ndarray, resolution: i
 
 
 def _draw_points(panel: Axes, points: np.ndarray, shape: tuple[int, int]) -> None:
-    """Read points as dots, and those beyond the map as crosses."""
+    """Read points [P, 2] as dots, and those beyond the map as crosses; ``shape`` is (h, w)."""
     height, width = shape
     reach = np.array([width, height]) + 0.5
     inside = np.all((points >= -0.5) & (points <= reach), axis=1)
@@ -150,7 +152,7 @@ def _draw_points(panel: Axes, points: np.ndarray, shape: tuple[int, int]) -> Non
 
 
 def _zoom(panel: Axes, box: np.ndarray, points: np.ndarray) -> None:
-    """A square view of the box and all points; the map's pixels as a faint grid."""
+    """A square view of the box [4] and all points [P, 2]; the map's pixels as a faint grid."""
     corners = np.concatenate([box.reshape(2, 2), points])
     low, high = corners.min(axis=0) - MARGIN, corners.max(axis=0) + MARGIN
     centre, half = (low + high) / 2, (high - low).max() / 2

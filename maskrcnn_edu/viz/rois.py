@@ -57,7 +57,7 @@ def draw_roi_samples(
 def _draw_samples(
     axes: Axes, boxes: np.ndarray, labels: np.ndarray, added: np.ndarray, num_classes: int
 ) -> None:
-    """Background first, then foreground, then what was added."""
+    """Boxes [R, 4] by their labels [R]: background, then foreground, then what was added."""
     is_background = labels == num_classes
     for i in np.flatnonzero(is_background & ~added):
         draw_box(axes, boxes[i], "background", BACKGROUND)

@@ -161,6 +161,7 @@ def _rank_line(rank: int, count: int) -> Line:
 
 
 def _centre(box: np.ndarray) -> tuple[float, float]:
+    """(x, y) of a box [4]."""
     return float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
 
 

@@ -126,6 +126,7 @@ def _draw_kinds(axes: Axes, anchors: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _box(box: np.ndarray, gid: str, colour: str, width: float, linestyle: str = "-") -> Rectangle:
+    """The frame of a box [4]."""
     x1, y1, x2, y2 = box
     return Rectangle(
         (x1, y1),

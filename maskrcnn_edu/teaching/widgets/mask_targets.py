@@ -159,7 +159,7 @@ def iou_with_shape(raster: np.ndarray, polygons: Polygons, box: np.ndarray) -> f
 
 
 def _draw_outline(axes: Axes, polygons: Polygons, box: np.ndarray, resolution: int) -> None:
-    """The outline in the image, with the box and its grid over it."""
+    """The outline in the image, with the box [4] and its grid over it."""
     for part in polygons:
         axes.add_patch(Polygon(np.asarray(part).reshape(-1, 2), facecolor=SHAPE, edgecolor="black",
                                alpha=0.7, gid="outline"))  # fmt: skip

@@ -70,7 +70,7 @@ class NMSMicroscope(Microscope):
         return figure
 
     def _suppress(self, entered: np.ndarray, iou_threshold: float) -> dict[int, int]:
-        """Row of every suppressed box -> row of the best box that suppresses it."""
+        """Of the rows ``entered`` [n]: suppressed row -> row of the best box that suppresses it."""
         if len(entered) == 0:
             return {}
         boxes, scores = self.boxes[entered.tolist()], self.scores[entered.tolist()]
@@ -90,6 +90,7 @@ class NMSMicroscope(Microscope):
 
 
 def _draw_boxes(axes: Axes, boxes: np.ndarray, scores: np.ndarray, fates: list[str]) -> None:
+    """Boxes [R, 4] with scores [R], each as its fate says."""
     places = _label_places(axes, boxes)
     for row in np.argsort(scores):  # the surest on top
         colour, width, dashes = LOOK[fates[row]]
@@ -108,7 +109,7 @@ def _draw_boxes(axes: Axes, boxes: np.ndarray, scores: np.ndarray, fates: list[s
 
 
 def _label_places(axes: Axes, boxes: np.ndarray) -> list[tuple[float, float]]:
-    """A place near the top left corner of every box, in the image and clear of the others."""
+    """A place near the top left corner of each of the boxes [R, 4], clear of the others."""
     right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
     width, height = LABEL_WIDTH * right, LABEL_HEIGHT * bottom
     places: list[tuple[float, float]] = []
@@ -121,7 +122,7 @@ def _label_places(axes: Axes, boxes: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _draw_arrows(axes: Axes, boxes: np.ndarray, removed_by: dict[int, int]) -> None:
-    """From the lower right corner of the box that stayed to that of the one that went."""
+    """Arrows between the lower right corners of boxes [R, 4], from who stayed to who went."""
     for gone, kept in removed_by.items():
         arrow = FancyArrowPatch(
             boxes[kept, 2:], boxes[gone, 2:], arrowstyle="-|>", mutation_scale=12,

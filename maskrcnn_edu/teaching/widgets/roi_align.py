@@ -20,10 +20,10 @@ from maskrcnn_edu.teaching.widgets.microscope import (
     slider,
 )
 from maskrcnn_edu.viz.figure_facts import marked_artists
+from maskrcnn_edu.viz.roi_align import sampling_points
 from maskrcnn_edu.viz.style import PALETTE
 
 BOX, POINTS, POOLED = PALETTE[4], PALETTE[6], PALETTE[2]
-HALF_PIXEL = 0.5  # from a pixel's corner to its centre
 
 
 class RoIAlignMicroscope(Microscope):
@@ -73,7 +73,8 @@ class RoIAlignMicroscope(Microscope):
         _draw_map(axes, self.feature)
         _draw_pooled_region(axes, box, self.feature.shape)
         _draw_box(axes, box, self.resolution)
-        points = sampling_points(box, self.resolution, sampling_ratio, aligned)
+        cells = sampling_points(box, self.resolution, sampling_ratio, 1.0, aligned)
+        points = cells.reshape(-1, 2)  # in pixels of the map
         axes.scatter(*points.T, s=26, c=POINTS, edgecolors="white", linewidths=0.6, zorder=5,
                      gid="points")  # fmt: skip
         axes.set_title(f"box at ({x:.2f}, {y:.2f}), {len(points)} sampling points", fontsize=10)
@@ -110,39 +111,8 @@ class RoIAlignMicroscope(Microscope):
         }
 
 
-def sampling_points(
-    box: np.ndarray, resolution: int, sampling_ratio: int, aligned: bool
-) -> np.ndarray:
-    """Where RoIAlign reads the map.
-
-    Args:
-        box: [4], in pixels of the feature map.
-        resolution: side of the result, in cells.
-        sampling_ratio: samples per cell and axis; 0 for one per pixel of the cell.
-        aligned: without it, every point lies half a pixel too far right and down.
-
-    Returns:
-        [P, 2] (x, y); the centre of pixel (0, 0) is (0.5, 0.5).
-    """
-    sides = box[2:] - box[:2]
-    if not aligned:  # the old operator lets no box be smaller than a pixel
-        sides = np.maximum(sides, 1.0)
-    shift = 0.0 if aligned else HALF_PIXEL
-    xs, ys = (
-        start + shift + _steps(side, resolution, sampling_ratio)
-        for start, side in zip(box[:2], sides)
-    )
-    return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-
-
-def _steps(side: float, resolution: int, sampling_ratio: int) -> np.ndarray:
-    """Evenly spaced positions along one side of a box, from its start."""
-    per_cell = sampling_ratio or math.ceil(side / resolution)
-    count = resolution * per_cell
-    return (np.arange(count) + 0.5) * side / count
-
-
 def _draw_map(axes: Axes, feature: np.ndarray) -> None:
+    """A map [h, w] with its numbers written in its pixels."""
     height, width = feature.shape
     axes.imshow(feature, cmap="Greys", extent=(0, width, height, 0), alpha=0.45)
     for (row, column), value in np.ndenumerate(feature):
@@ -152,6 +122,7 @@ def _draw_map(axes: Axes, feature: np.ndarray) -> None:
 
 
 def _draw_box(axes: Axes, box: np.ndarray, resolution: int) -> None:
+    """A box [4], cut into ``resolution`` x ``resolution`` cells."""
     x1, y1, x2, y2 = box
     patch = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=BOX, linewidth=2.5,
                       gid="box", zorder=4)  # fmt: skip
@@ -174,6 +145,7 @@ def pooled_region(box: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _draw_pooled_region(axes: Axes, box: np.ndarray, shape: tuple[int, int]) -> None:
+    """What RoIPool takes for a box [4], on a map of ``shape`` (h, w)."""
     x1, y1, x2, y2 = pooled_region(box, shape)
     patch = Rectangle((x1, y1), x2 - x1, y2 - y1, facecolor=POOLED, alpha=0.25,
                       gid="RoIPool region", zorder=2)  # fmt: skip
@@ -186,6 +158,7 @@ def _draw_pooled_region(axes: Axes, box: np.ndarray, shape: tuple[int, int]) -> 
 def _draw_result(
     axes: Axes, values: np.ndarray, name: str, how: str, colour: str, limits: dict[str, float]
 ) -> None:
+    """A result [r, r] with its numbers."""
     axes.imshow(values, cmap="Greys", alpha=0.45, gid=name, **limits)
     for (row, column), value in np.ndenumerate(values):
         axes.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=11)

@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 
-from maskrcnn_edu.teaching.widgets.roi_align import (
-    RoIAlignMicroscope,
-    pooled_region,
-    sampling_points,
-)
+from maskrcnn_edu.teaching.widgets.roi_align import RoIAlignMicroscope, pooled_region
+from maskrcnn_edu.viz.figure_facts import marked_artists
 
 RNG = np.random.default_rng(0)
 FEATURE = RNG.integers(0, 100, (8, 9)).astype(np.float32)
@@ -39,12 +36,12 @@ def read(feature, points):
 def test_the_mean_of_the_dots_is_what_the_operator_returns(aligned, ratio, size):
     scope = RoIAlignMicroscope(FEATURE, size)
     for x, y in [(1.0, 1.0), (1.25, 0.5), (1.75, 2.25)]:
-        box = np.float32([x, y, x + size[0], y + size[1]])
-        points = sampling_points(box, 2, ratio, aligned)
-        rows, columns = (len(np.unique(points[:, i])) for i in (1, 0))
-        grid = read(FEATURE, points).reshape(2, rows // 2, 2, columns // 2)
-        result = scope.summary(scope.draw(x, y, aligned, ratio))
-        assert result["RoIAlign"] == pytest.approx(grid.mean(axis=(1, 3)).ravel(), abs=1e-3)
+        figure = scope.draw(x, y, aligned, ratio)
+        (dots,) = marked_artists(figure, "points")
+        points = np.asarray(dots.get_offsets())  # cell after cell
+        by_hand = read(FEATURE, points).reshape(4, -1).mean(axis=1)
+        result = scope.summary(figure)
+        assert result["RoIAlign"] == pytest.approx(by_hand, abs=1e-3)
         assert result["points"] == len(points)
 
 
