@@ -156,6 +156,14 @@ def test_an_impossible_value_is_named(options, name):
         ProposalGenerator(**options)
 
 
+def test_only_too_many_are_sorted_across_the_levels():
+    scores = [1, 2, 4, 3]  # the second level has the better ones
+    exactly = propose(ProposalGenerator(post_nms_top_n=4), APART, scores, level_sizes=[2, 2])
+    assert exactly.anchor_index.tolist() == [1, 0, 2, 3]  # level after level
+    fewer = propose(ProposalGenerator(post_nms_top_n=3), APART, scores, level_sizes=[2, 2])
+    assert fewer.anchor_index.tolist() == [2, 3, 1]
+
+
 # ---- every step ------------------------------------------------------------------
 
 
