@@ -12,6 +12,10 @@ from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import parse_config
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.structures import Batch, GroundTruth
+from maskrcnn_edu.system.cpu import CPUINFO, use_avx2_code
+
+# before the first product, as the commands do: tests compare what both compute, to the last bit
+use_avx2_code(CPUINFO)
 
 TINY_FPN = """
 num_classes: 3

@@ -124,9 +124,9 @@ def test_lines_written_after_the_checkpoint_are_cut_off(shapes, tmp_path):
 
 
 def test_the_checkpoint_knows_the_models_names_and_the_seconds(shapes, tmp_path):
-    interrupted(shapes, tmp_path, 4)
+    interrupted(shapes, tmp_path, 7)  # an epoch has 13 images: six batches of two
     newest, _ = CheckpointFolder(tmp_path / "checkpoints").newest()
-    assert newest.position.step == 4 and newest.position.images == 8
+    assert newest.position.step == 7 and newest.position.images == 14
     assert (newest.position.epoch, newest.position.batches) == (1, 1)
     assert newest.position.seconds > 0 and not newest.finished
     assert "weight.backbone.conv1.conv1.conv.weight" in newest.arrays or any(
