@@ -5,7 +5,12 @@ import pytest
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.model.mask.targets import MaskAssigner
 from maskrcnn_edu.structures import MaskTargets
-from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts, figure_values
+from maskrcnn_edu.viz.figure_facts import (
+    figure_boxes,
+    figure_facts,
+    figure_values,
+    marked_artists,
+)
 from maskrcnn_edu.viz.masks import draw_mask_logits, draw_mask_targets, draw_paste
 
 LOGITS = np.stack([np.full([4, 4], v, np.float32) for v in (-1.0, 2.0, 0.5)])
@@ -22,6 +27,10 @@ def test_targets(image, samples, targets, scene):
     # RoIs 0 and 2 are of the object in two parts, each in two panels; 1 and 3 of the ring
     assert figure_facts(figure) == {"crop": 4, "outline": 12, "target": 4}
     assert figure_boxes(figure, "target") == samples.boxes[:4].tolist()
+    assert [panel.get_title() for panel in figure.axes] == [
+        "RoI 0, object 0", "8 x 8", "RoI 1, object 1", "8 x 8",
+        "RoI 2, object 0", "8 x 8", "RoI 3, object 1", "8 x 8",
+    ]  # fmt: skip
     expected = [[0, round(float(m.mean()), 3), 1] for m in targets.target_masks.numpy()]
     assert figure_values(figure, "target") == expected
 
@@ -48,6 +57,10 @@ def test_logits():
     assert figure_values(figure, "logits") == [[-1] * 3, [2] * 3, [0.5] * 3]
     (framed,) = [a for a in figure.axes if any(p.get_gid() == "own" for p in a.patches)]
     assert framed.get_title() == "b"
+    assert figure_boxes(figure, "own") == [[0, 0, 4, 4]]
+    assert [panel.get_title() for panel in figure.axes[:3]] == ["a", "b", "c"]
+    # one scale for all, and 0 in its middle
+    assert [panel.images[0].get_clim() for panel in figure.axes[:3]] == [(-2, 2)] * 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 80])
@@ -70,4 +83,9 @@ def test_paste(image):
     figure = draw_paste(image, probs, BOX, mask)
     assert figure_facts(figure) == {"box": 2, "mask": 1, "probs": 2}
     assert figure_boxes(figure, "probs") == [[0, 0, 4, 4], [8, 4, 40, 36]]
-    assert figure.axes[2].get_title() == f"mask: {int(mask.sum())} pixels"
+    assert [panel.get_title() for panel in figure.axes] == [
+        "4 x 4 probabilities", "stretched over the box", f"mask: {int(mask.sum())} pixels"
+    ]  # fmt: skip
+    assert figure_boxes(figure, "box") == [[8, 4, 40, 36]] * 2
+    (layer,) = marked_artists(figure, "mask")
+    assert np.array_equal(np.asarray(layer.get_array())[..., 3] > 0, mask.numpy())

@@ -49,6 +49,23 @@ def test_facts():
     assert figure_facts(figure) == {"box": 2, "cell": 9, "feature": 2, "sample": 36}
     assert figure_boxes(figure, "box") == [[2.2, 1.6, 10, 8.2]] * 2
     assert figure_boxes(figure, "cell")[0][:2] == [2.2, 1.6]
+    points = sampling_points(box, 3, 2, 0.25, True).reshape(-1, 2)
+    assert [b[:2] for b in figure_boxes(figure, "sample")] == points.round(1).tolist()
+    assert [panel.get_title() for panel in figure.axes] == [
+        "feature map", "enlarged, aligned=True"
+    ]  # fmt: skip
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "box", "cell", "point that is read", "point outside, reads 0"
+    ]  # fmt: skip
+
+
+def test_the_enlarged_view_is_square_and_shows_the_box_and_a_little_around():
+    box = np.array([8.0, 8, 24, 40])  # feature pixels 2 .. 6 and 2 .. 10
+    left, right = draw_sampling_points(FEATURE, box, 2, 2, 0.25, True).axes
+    assert (left.get_xlim(), left.get_ylim()) == ((0, 16), (12, 0))
+    # 8 + 2 * 1.5 pixels along the longer side, around the middle (4, 6)
+    assert (right.get_xlim(), right.get_ylim()) == ((-1.5, 9.5), (11.5, 0.5))
 
 
 def test_points_outside_are_told_apart():

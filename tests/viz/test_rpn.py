@@ -1,9 +1,15 @@
 import numpy as np
 import paddle
 import pytest
+from matplotlib.colors import same_color
 
 from maskrcnn_edu.structures import Proposals, RPNOutput
-from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts, figure_values
+from maskrcnn_edu.viz.figure_facts import (
+    figure_boxes,
+    figure_facts,
+    figure_values,
+    marked_artists,
+)
 from maskrcnn_edu.viz.rpn import draw_proposals, draw_refinement, draw_score_maps
 
 GRIDS = [(2, 3), (1, 2)]
@@ -25,6 +31,10 @@ def test_score_maps(image, rpn):
     assert fine.shape == (2, 3) and coarse.shape == (1, 2)
     assert fine[1, 1] == pytest.approx(0.75) and fine.argmax() == 4
     assert [v[2] for v in figure_values(figure, "score_map")] == [0.75, 0.0]
+    assert [panel.get_title() for panel in figure.axes[:3]] == [
+        "input", "level 0: 2 x 3 cells, best 0.75", "level 1: 1 x 2 cells, best 0.00"
+    ]  # fmt: skip
+    assert figure.axes[1].images[0].get_clim() == (0, 1)
 
 
 def test_score_maps_are_of_the_image_asked_for(image, rpn):
@@ -41,6 +51,12 @@ def test_proposals_worst_first_so_that_the_best_is_on_top(image, proposals):
     figure = draw_proposals(image, proposals, top=3)
     assert figure_facts(figure) == {"proposal": 3}
     assert figure_boxes(figure, "proposal") == proposals.boxes[[3, 0, 2]].tolist()
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "rank 1 of 4", "rank 2 of 4", "rank 3 of 4"
+    ]  # fmt: skip
+    widths = [box.get_linewidth() for box in figure.axes[0].patches]
+    assert widths == pytest.approx([0.8, 1.5, 2.2])  # the best is the thickest
 
 
 def test_no_proposals(image, proposals):
@@ -54,6 +70,9 @@ def test_refinement(image, anchors):
     assert figure_facts(figure) == {"anchor": 8, "arrow": 8, "box": 8}
     assert figure_boxes(figure, "arrow")[0] == [8, 8, 10, 12]
     assert figure_boxes(figure, "box")[0] == [4, 6, 16, 18]
+    anchor, box = (marked_artists(figure, kind)[1] for kind in ("anchor", "box"))
+    assert same_color(anchor.get_edgecolor(), box.get_edgecolor())  # a pair has one colour
+    assert (anchor.get_linestyle(), box.get_linestyle()) == ("--", "-")
 
 
 def test_refinement_of_nothing_and_by_nothing(image, anchors, render):

@@ -4,7 +4,19 @@ import pytest
 
 from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.transforms import NormalizeImage, Permute
-from maskrcnn_edu.viz.style import canvas, evenly_spaced, to_array, to_pixels
+from maskrcnn_edu.viz.figure_facts import marked_artists
+from maskrcnn_edu.viz.style import (
+    LEGEND_ROW,
+    PALETTE,
+    canvas,
+    colour,
+    draw_box,
+    draw_label,
+    evenly_spaced,
+    say_nothing,
+    to_array,
+    to_pixels,
+)
 
 
 def test_to_pixels_undoes_what_the_reader_did():
@@ -49,3 +61,64 @@ def test_spread():
     assert evenly_spaced(3, 5).tolist() == [0, 1, 2]
     assert evenly_spaced(9, 3).tolist() == [0, 4, 8]
     assert evenly_spaced(0, 3).tolist() == []
+
+
+def test_a_small_image_is_enlarged_and_a_strip_is_not_endless():
+    figure, _ = canvas(np.zeros([48, 96, 3], np.uint8))
+    assert figure.get_size_inches().tolist() == [10, 5]
+    figure, _ = canvas(np.zeros([10, 100, 3], np.uint8))
+    assert figure.get_size_inches().tolist() == [20, 5]
+    figure, _ = canvas(np.zeros([100, 10, 3], np.uint8))
+    assert figure.get_size_inches().tolist() == [5, 20]
+
+
+@pytest.mark.parametrize(("entries", "rows"), [(1, 1), (3, 1), (4, 2), (7, 3)])
+def test_a_legend_has_three_entries_in_a_row(image, entries, rows):
+    line = {"color": "red", "linewidth": 1}
+    figure, _ = canvas(image, [(f"entry {i}", line) for i in range(entries)])
+    assert figure.get_figheight() == pytest.approx(5 + rows * LEGEND_ROW)
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == [f"entry {i}" for i in range(entries)]
+
+
+def test_the_image_fills_the_axes_pixel_for_pixel(image):
+    _, axes = canvas(image)
+    (shown,) = axes.images
+    assert shown.get_extent() == [0, 64, 48, 0]
+    assert np.array_equal(shown.get_array(), image)
+
+
+def test_colours_of_classes_begin_again_after_the_last():
+    assert [colour(i) for i in (0, 1, 6, 7, 8)] == [PALETTE[i] for i in (0, 1, 6, 0, 1)]
+    assert len(set(PALETTE)) == len(PALETTE) == 7
+
+
+def test_a_box_is_a_frame_with_its_kind(image):
+    _, axes = canvas(image)
+    frame = draw_box(axes, [3, 4, 10, 20], "thing", {"color": "red", "linewidth": 2})
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((3, 4), 7, 16)
+    assert frame.get_gid() == "thing" and not frame.get_fill()
+
+
+@pytest.mark.parametrize(
+    ("box", "place", "alignment"),
+    [
+        ([10, 20, 30, 40], (10, 20), "bottom"),  # above the box
+        ([10, 2.8, 30, 40], (10, 2.8), "top"),  # no room above: 6 % of 48 pixels are 2.88
+        ([10, 2.9, 30, 40], (10, 2.9), "bottom"),
+        ([-5, -7, 30, 40], (0, 0), "top"),  # the corner is outside
+    ],
+)
+def test_a_label_stays_inside_the_image(image, box, place, alignment):
+    figure, axes = canvas(image)
+    draw_label(axes, box, "text", "red")
+    (label,) = marked_artists(figure, "label")
+    assert label.get_position() == place and label.get_text() == "text"
+    assert label.get_verticalalignment() == alignment
+
+
+def test_nothing_is_told_in_the_middle(image):
+    figure, _ = canvas(image)
+    say_nothing(figure, "no objects")
+    (text,) = marked_artists(figure, "nothing")
+    assert (text.get_text(), text.get_position()) == ("no objects", (0.5, 0.5))
