@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import paddle
+from paddle import nn
 
 from maskrcnn_edu.config.schema import (
     SHARED,
@@ -21,7 +22,7 @@ from maskrcnn_edu.config.schema import (
     section_classes,
     switched_class,
 )
-from maskrcnn_edu.config.yaml_files import Config, ConfigError, Key
+from maskrcnn_edu.config.yaml_files import Config, ConfigError, Key, parse_key
 from maskrcnn_edu.model.backbone import Res5Head, ResNet
 from maskrcnn_edu.model.bbox.head import BBoxHead, TwoFCHead
 from maskrcnn_edu.model.mask.head import MaskHead
@@ -33,6 +34,9 @@ from maskrcnn_edu.model.rpn.head import RPNHead
 
 MODEL_KEY: Key = ("MaskRCNN",)
 """The section that names the parts of the model."""
+
+DEFAULT_PARTS = ("roi_extractor", "bbox_assigner", "mask_assigner", "loss_cot")
+"""Parts that a head cannot do without: null means the default one."""
 
 
 def build(config: Config, cls: type, key: Key | None = None, **derived: Any) -> Any:
@@ -93,10 +97,20 @@ class Section:
         for word in self._unnamed_parts(hints, arguments):
             arguments[word] = self.build_part(word)
         try:
-            return self.cls(**arguments)
-        except ValueError as error:
-            word = str(error).split()[0].rstrip(":")  # the parameter that is to blame
-            raise self.error(word if word in hints else None, str(error)) from error
+            part = self.cls(**arguments)
+        except (ValueError, TypeError, ArithmeticError, LookupError, MemoryError) as error:
+            words = str(error).split() or [""]
+            word = words[0].rstrip(":")  # the parameter that is to blame: `schedulers.0.steps`
+            raise self.error(word if word.split(".")[0] in hints else None, str(error)) from error
+        self._check_sync_bn(part, arguments)
+        return part
+
+    def _check_sync_bn(self, part: Any, arguments: dict[str, Any]) -> None:
+        """Synchronized normalization is Paddle's, which has it for GPUs only."""
+        layers = part.sublayers() if arguments.get("norm_type") == "sync_bn" else ()
+        on_cpu = paddle.device.get_device() == "cpu"
+        if on_cpu and any(isinstance(layer, nn.SyncBatchNorm) for layer in layers):
+            raise self.error("norm_type", "sync_bn needs a GPU; use bn, which has the same weights")
 
     def build_part(self, word: str, **derived: Any) -> Any:
         """Build the part that a parameter asks for; None for ``null``."""
@@ -112,6 +126,8 @@ class Section:
         """
         hint = parameters_of(self.cls)[word]
         value = self.values.get(word, next(iter(section_classes(hint))))
+        if value is None and word in DEFAULT_PARTS:
+            value = next(iter(section_classes(hint)))
         if value is None:
             return None
         here = (*self.key, word)
@@ -120,7 +136,7 @@ class Section:
 
     def error(self, word: str | None, problem: str) -> ConfigError:
         """The error to raise about a parameter, or about the whole section."""
-        return self.config.error(self.key if word is None else (*self.key, word), problem)
+        return self.config.error((*self.key, *parse_key(word)) if word else self.key, problem)
 
     def _unnamed_parts(self, hints: dict[str, Any], arguments: dict[str, Any]) -> list[str]:
         """Parameters that nobody set, but whose only class has a section."""
@@ -147,11 +163,14 @@ def build_model(config: Config) -> MaskRCNN:
     """
     section = Section(config, MaskRCNN, MODEL_KEY)
     backbone, neck = section.build_part("backbone"), None
-    if section.values.get("neck"):
+    if section.values.get("neck") is not None:
         scales = [1 / stride for stride in backbone.out_strides]
         channels = backbone.out_channels
         neck = section.build_part("neck", in_channels=channels, spatial_scales=scales)
     features = neck or backbone
+    if len(set(features.out_channels)) > 1:
+        problem = "without a neck the heads read one feature: name one stage"
+        raise section.find_section("backbone").error("return_idx", problem)
     # in this order, as each draws its initial weights from the same random stream
     rpn_head = _build_rpn_head(section.find_section("rpn_head"), features)
     bbox_head = _build_bbox_head(section.find_section("bbox_head"), features)
@@ -204,6 +223,7 @@ def _build_mask_head(section: Section, features: FPN | ResNet, bbox_head: BBoxHe
             raise section.error("share_bbox_feat", problem)
         # the mask head stands on Res5Head, which halves the size
         side, channels = -(-bbox_head.roi_extractor.resolution // 2), bbox_head.head.out_channel
+        _check_idle(section, extractor, bbox_head.roi_extractor)
     head = section.build_part("head", in_channel=channels)
     mask_head = section.build(head=head, roi_extractor=extractor)
     wanted = mask_head.mask_assigner.mask_resolution
@@ -211,6 +231,16 @@ def _build_mask_head(section: Section, features: FPN | ResNet, bbox_head: BBoxHe
         problem = f"the mask head draws {2 * side} cells, not {wanted}"
         raise section.find_section("mask_assigner").error("mask_resolution", problem)
     return mask_head
+
+
+def _check_idle(section: Section, extractor: RoIAlign, used: RoIAlign) -> None:
+    """The shared feature is cut out by the box head: what the mask head says may not differ."""
+    idle = section.find_section("roi_extractor")
+    for word in idle.values:
+        ours, theirs = getattr(extractor, word, None), getattr(used, word, None)
+        if "roi_extractor" in section.values and ours != theirs:
+            problem = f"{ours} has no effect: with share_bbox_feat BBoxHead.roi_extractor cuts out"
+            raise idle.error(word, f"{problem}, with {theirs}; leave it out")
 
 
 def _build_extractor(section: Section, features: FPN | ResNet) -> RoIAlign:

@@ -11,6 +11,8 @@ from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.data.transforms import BATCH_TRANSFORMS, TRANSFORMS
 from maskrcnn_edu.system.suggest import did_you_mean
 
+MAX_WORKERS = 64  # more threads prepare no batch sooner
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -39,8 +41,8 @@ class Reader:
     def __post_init__(self):
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        if self.worker_num < 1:
-            raise ValueError(f"worker_num must be at least 1, got {self.worker_num}")
+        if not 1 <= self.worker_num <= MAX_WORKERS:
+            raise ValueError(f"worker_num must be 1 .. {MAX_WORKERS}, got {self.worker_num}")
         self.transforms()
 
     def transforms(self) -> tuple[list, list]:

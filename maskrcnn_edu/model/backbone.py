@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from maskrcnn_edu.model.checks import at_least
 from maskrcnn_edu.model.ops.empty import apply_nonempty
 
 # blocks in stages res2, res3, res4, res5
@@ -171,7 +172,7 @@ class ResNet(nn.Layer):
         num_stages: int = 4,
     ):
         super().__init__()
-        _check_resnet(depth, ch_out_list, return_idx, num_stages)
+        _check_resnet(depth, (ch_in, *ch_out_list), freeze_at, return_idx, num_stages)
         norm = {"norm_type": norm_type, "freeze_norm": freeze_norm}
         self.return_idx = list(return_idx)
         self.conv1 = nn.Sequential(("conv1", ConvNormLayer(3, ch_in, 7, 2, relu=True, **norm)))
@@ -208,17 +209,25 @@ class ResNet(nn.Layer):
         return [feats[i] for i in self.return_idx]
 
 
-def _check_resnet(depth, ch_out_list, return_idx, num_stages) -> None:
+def _check_depth(depth: int) -> None:
     if depth not in STAGE_BLOCKS:
         raise ValueError(f"depth must be one of {list(STAGE_BLOCKS)}, got {depth}")
+
+
+def _check_resnet(depth, channels, freeze_at, return_idx, num_stages) -> None:
+    _check_depth(depth)
     if not 1 <= num_stages <= 4:
         raise ValueError(f"num_stages must be 1 .. 4, got {num_stages}")
-    if not return_idx or not all(0 <= i < num_stages for i in return_idx):
-        raise ValueError(
-            f"return_idx must name stages 0 .. {num_stages - 1} (num_stages - 1), got {return_idx}"
-        )
+    rising = list(return_idx) == sorted(set(return_idx))
+    if not return_idx or not rising or not 0 <= return_idx[0] <= return_idx[-1] < num_stages:
+        last = f"{num_stages - 1} (num_stages - 1)"
+        raise ValueError(f"return_idx must name stages 0 .. {last}, rising, got {return_idx}")
+    if not -1 <= freeze_at < num_stages:
+        raise ValueError(f"freeze_at must be -1 (nothing) .. {num_stages - 1}, got {freeze_at}")
+    ch_in, *ch_out_list = channels
     if len(ch_out_list) < num_stages:
         raise ValueError(f"ch_out_list needs {num_stages} numbers (num_stages), got {ch_out_list}")
+    at_least(1, ch_in=ch_in, ch_out_list=min(ch_out_list))
 
 
 class Res5Head(nn.Layer):
@@ -242,6 +251,8 @@ class Res5Head(nn.Layer):
         freeze_norm: bool = True,
     ):
         super().__init__()
+        _check_depth(depth)
+        at_least(1, ch_out=ch_out)
         norm = {"norm_type": norm_type, "freeze_norm": freeze_norm}
         self.res5 = Blocks(depth, in_channel, ch_out, count=3, stage=5, stride=2, **norm)
         self.out_channel = self.res5.out_channel

@@ -13,6 +13,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox_area
+from maskrcnn_edu.model.checks import above_zero, at_least
 from maskrcnn_edu.model.ops.empty import is_empty
 
 
@@ -47,8 +48,7 @@ class SmoothL1Loss:
     loss_weight: float = 1.0
 
     def __post_init__(self):
-        if self.beta < 0:
-            raise ValueError(f"beta must not be negative, got {self.beta}")
+        at_least(0, beta=self.beta, loss_weight=self.loss_weight)
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Element by element: deltas [R, 4] and their targets [R, 4] -> [R, 4]."""
@@ -74,6 +74,10 @@ class GIoULoss:
     compares_boxes: ClassVar[bool] = True
     loss_weight: float = 1.0
     eps: float = 1e-10
+
+    def __post_init__(self):
+        at_least(0, loss_weight=self.loss_weight)
+        above_zero(eps=self.eps)
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Row by row: boxes [R, 4] and their targets [R, 4], in any one frame -> [R]."""

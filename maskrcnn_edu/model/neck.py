@@ -9,6 +9,7 @@ from paddle import ParamAttr, Tensor, nn
 from paddle.nn.initializer import XavierUniform
 
 from maskrcnn_edu.model.backbone import ConvNormLayer
+from maskrcnn_edu.model.checks import at_least
 from maskrcnn_edu.model.ops.conv import Conv2D
 
 
@@ -41,6 +42,7 @@ class FPN(nn.Layer):
         super().__init__()
         if extra_stage not in (0, 1):
             raise ValueError(f"extra_stage must be 0 or 1, got {extra_stage}")
+        at_least(1, out_channel=out_channel)
         if not 1 <= len(in_channels) <= 4:
             raise ValueError(f"FPN takes 1 to 4 feature levels, got {len(in_channels)}")
         self.extra_stage = extra_stage

@@ -9,6 +9,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.vision.ops import distribute_fpn_proposals, roi_align
 
+from maskrcnn_edu.model.checks import above_zero, at_least, in_order
 from maskrcnn_edu.model.ops.empty import cat, is_empty
 
 LEVEL_NAME_OFFSET = 2  # index 0 of the feature list is the pyramid's P2
@@ -55,9 +56,12 @@ class RoIAlign(nn.Layer):
         aligned: bool = False,
     ):
         super().__init__()
-        if resolution < 1:
-            raise ValueError(f"resolution must be at least 1 cell, got {resolution}")
+        at_least(1, resolution=resolution, canonical_size=canonical_size)
+        at_least(-1, sampling_ratio=sampling_ratio)
+        at_least(0, start_level=start_level)
+        in_order(start_level=start_level, end_level=end_level)
         scales = spatial_scale if isinstance(spatial_scale, Sequence) else [spatial_scale]
+        above_zero(spatial_scale=min(scales, default=0))
         self.resolution = resolution
         self.spatial_scale = list(scales)
         self.sampling_ratio = sampling_ratio

@@ -45,7 +45,7 @@ def test_each_of_several_processes_gets_its_share_of_every_batch():
     ("changes", "words"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"worker_num": 0}, "worker_num must be at least 1, got 0"),
+        ({"worker_num": 0}, "worker_num must be 1 .. 64, got 0"),
         ({"sample_transforms": [{"RandomFlop": {}}]},
          "sample_transforms: unknown transform RandomFlop; did you mean RandomFlip"),
         ({"sample_transforms": [{"PadBatch": {}}]}, "sample_transforms: unknown transform PadB"),

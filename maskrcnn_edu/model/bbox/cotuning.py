@@ -13,6 +13,7 @@ from paddle.nn.initializer import Normal
 from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.head import BBoxHead, TwoFCHead
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
+from maskrcnn_edu.model.checks import at_least
 from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, is_empty
 from maskrcnn_edu.model.roi_align import RoIAlign
@@ -38,6 +39,10 @@ class COTLoss:
     num_classes: int = 80
     cot_scale: float = 1.0
     cot_lambda: float = 1.0
+
+    def __post_init__(self):
+        at_least(1, num_classes=self.num_classes)
+        at_least(0, cot_scale=self.cot_scale, cot_lambda=self.cot_lambda)
 
     def __call__(self, scores: Tensor, labels: Tensor, cot_relation: Tensor) -> Tensor:
         """The loss of the foreground RoIs.
@@ -95,6 +100,7 @@ class COTBBoxHead(BBoxHead):
             bbox_weight=bbox_weight, bbox_loss=bbox_loss,
             loss_normalize_pos=loss_normalize_pos, cls_agnostic=cls_agnostic,
         )  # fmt: skip
+        at_least(1, cot_classes=cot_classes)
         self.cot_bbox_score = self.bbox_score
         small = ParamAttr(initializer=Normal(0.0, 0.01))
         self.bbox_score = nn.Linear(in_channel, cot_classes + 1, weight_attr=small)

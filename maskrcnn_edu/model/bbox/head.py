@@ -13,6 +13,7 @@ from paddle.nn.initializer import Normal, XavierUniform
 from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
 from maskrcnn_edu.model.boxes import bbox2delta, delta2bbox
+from maskrcnn_edu.model.checks import at_least, four_factors
 from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
 from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, gather_pairs, is_empty, sum_or_zero
 from maskrcnn_edu.model.roi_align import RoIAlign
@@ -32,6 +33,7 @@ class TwoFCHead(nn.Layer):
 
     def __init__(self, in_channel: int = 256, out_channel: int = 1024, resolution: int = 7):
         super().__init__()
+        at_least(1, out_channel=out_channel)
         flat = in_channel * resolution * resolution
         self.out_channel = out_channel
         first = ParamAttr(initializer=XavierUniform(fan_out=flat))
@@ -82,6 +84,9 @@ class BBoxHead(nn.Layer):
         cls_agnostic: bool = False,
     ):
         super().__init__()
+        at_least(1, num_classes=num_classes)
+        four_factors(bbox_weight=bbox_weight)
+        _check_pool(with_pool, head)
         self.head = head
         self.roi_extractor = roi_extractor or RoIAlign()
         self.bbox_assigner = bbox_assigner or BBoxAssigner(num_classes=num_classes)
@@ -182,6 +187,12 @@ class BBoxHead(nn.Layer):
         """Decode deltas [F, 4] on a box of side 1: overlaps do not depend on the size."""
         unit = paddle.zeros_like(deltas) + paddle.to_tensor([-0.5, -0.5, 0.5, 0.5])
         return delta2bbox(deltas, unit, self.bbox_weight)[:, 0]
+
+
+def _check_pool(with_pool: bool, head: nn.Layer) -> None:
+    if isinstance(head, TwoFCHead if with_pool else Res5Head):
+        made = "a vector: it must be false" if with_pool else "a map: it must be true"
+        raise ValueError(f"with_pool does not fit: {type(head).__name__} makes {made}")
 
 
 def _average(roi_feat: Tensor) -> Tensor:

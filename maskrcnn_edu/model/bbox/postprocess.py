@@ -11,6 +11,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, nms_sorted, nonempty_bbox
+from maskrcnn_edu.model.checks import above_zero, at_least, four_factors, shares
 from maskrcnn_edu.model.ops.empty import cat, gather_pairs, is_empty
 from maskrcnn_edu.structures import BBoxOutput, Detections, Proposals
 
@@ -28,6 +29,10 @@ class RCNNBox:
 
     prior_box_var: Sequence[float] = (10.0, 10.0, 5.0, 5.0)
     num_classes: int = 80
+
+    def __post_init__(self):
+        four_factors(prior_box_var=self.prior_box_var)
+        at_least(1, num_classes=self.num_classes)
 
     def __call__(self, deltas: Tensor, boxes: Tensor, im_shape: Tensor) -> Tensor:
         """Decode the RoIs of one image.
@@ -67,11 +72,11 @@ class MultiClassNMS:
     nms_eta: float = 1.0
 
     def __post_init__(self):
-        for name in ("nms_threshold", "nms_eta"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
-        if self.keep_top_k == 0 or self.nms_top_k == 0:
-            raise ValueError("keep_top_k and nms_top_k must be positive, or -1 for all")
+        above_zero(1, nms_threshold=self.nms_threshold, nms_eta=self.nms_eta)
+        shares(score_threshold=self.score_threshold)
+        for name in ("keep_top_k", "nms_top_k"):
+            if getattr(self, name) < -1 or getattr(self, name) == 0:
+                raise ValueError(f"{name} must be positive, or -1 for all")
 
     def __call__(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Choose among boxes [R, C, 4] with probabilities [R, C] of one image.

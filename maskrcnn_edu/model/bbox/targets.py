@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import paddle
 from paddle import Tensor
 
+from maskrcnn_edu.model.checks import at_least, in_order, share_or_minus_one, shares
 from maskrcnn_edu.model.matching import BACKGROUND, IGNORE, label_box, subsample_labels
 from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.structures import GroundTruth, Proposals, RoISamples
@@ -42,14 +43,14 @@ class BBoxAssigner:
     assign_on_cpu: bool = False
 
     def __post_init__(self):
-        if self.batch_size_per_im < 1:
-            raise ValueError(f"batch_size_per_im must be at least 1, got {self.batch_size_per_im}")
-        if not 0 <= self.fg_fraction <= 1:
-            raise ValueError(f"fg_fraction must be 0 .. 1, got {self.fg_fraction}")
-        if self.bg_thresh > self.fg_thresh:
-            raise ValueError(
-                f"bg_thresh ({self.bg_thresh}) must not exceed fg_thresh ({self.fg_thresh})"
-            )
+        at_least(1, batch_size_per_im=self.batch_size_per_im, num_classes=self.num_classes)
+        low, high = self.bg_thresh, self.fg_thresh
+        shares(fg_fraction=self.fg_fraction, bg_thresh=low, fg_thresh=high)
+        in_order(bg_thresh=low, fg_thresh=high)
+        share_or_minus_one(ignore_thresh=self.ignore_thresh)
+        if not self.cascade_iou:
+            raise ValueError("cascade_iou must hold a threshold for each stage, got []")
+        shares(**{f"cascade_iou.{i}": iou for i, iou in enumerate(self.cascade_iou)})
 
     def __call__(
         self,

@@ -8,6 +8,7 @@ from paddle import ParamAttr, Tensor, nn
 from paddle.nn.initializer import KaimingNormal
 
 from maskrcnn_edu.model.backbone import ConvNormLayer
+from maskrcnn_edu.model.checks import at_least
 from maskrcnn_edu.model.losses import binary_cross_entropy
 from maskrcnn_edu.model.mask.targets import MaskAssigner
 from maskrcnn_edu.model.ops.conv import Conv2D, Conv2DTranspose
@@ -36,6 +37,8 @@ class MaskFeat(nn.Layer):
         norm_type: str | None = None,
     ):
         super().__init__()
+        at_least(0, num_convs=num_convs)
+        at_least(1, out_channel=out_channel)
         self.out_channel = out_channel
         layers = []
         for i in range(num_convs):
@@ -82,6 +85,7 @@ class MaskHead(nn.Layer):
         share_bbox_feat: bool = False,
     ):
         super().__init__()
+        at_least(1, num_classes=num_classes)
         self.head = head
         self.roi_extractor = roi_extractor or RoIAlign()
         self.mask_assigner = mask_assigner or MaskAssigner(num_classes=num_classes)

@@ -9,6 +9,7 @@ import numpy as np
 import paddle
 import pycocotools.mask as coco_mask
 
+from maskrcnn_edu.model.checks import at_least
 from maskrcnn_edu.model.ops.bilinear import bilinear_weights
 from maskrcnn_edu.model.ops.empty import to_numpy
 from maskrcnn_edu.structures import BitMask, GroundTruth, MaskTargets, Polygons, RoISamples
@@ -31,8 +32,7 @@ class MaskAssigner:
     mask_resolution: int = 14
 
     def __post_init__(self):
-        if self.mask_resolution < 1:
-            raise ValueError(f"mask_resolution must be at least 1, got {self.mask_resolution}")
+        at_least(1, mask_resolution=self.mask_resolution, num_classes=self.num_classes)
 
     def __call__(self, samples: RoISamples, gt: GroundTruth) -> MaskTargets:
         """The mask targets of one image (samples and objects in the input frame)."""

@@ -43,13 +43,16 @@ class AnchorGenerator:
     def __post_init__(self):
         _check_positive("strides", self.strides)
         for name in ("anchor_sizes", "aspect_ratios"):
-            _check_positive(name, [v for row in self._per_level(name) for v in row])
+            for row in self._per_level(name):
+                _check_positive(name, row)
         if len({len(cell) for cell in self.cell_anchors}) != 1:
             raise ValueError("anchor_sizes and aspect_ratios: every level needs as many anchors")
 
     def _per_level(self, name: str) -> list[Numbers]:
         """The values of a field, one list for each level."""
         values = getattr(self, name)
+        if len({isinstance(value, Sequence) for value in values}) != 1:
+            raise ValueError(f"{name} must be numbers, or a list of them per level, got {values}")
         rows = list(values) if isinstance(values[0], Sequence) else [values]
         if len(rows) == 1:
             rows = rows * len(self.strides)
@@ -107,5 +110,5 @@ def _cell_anchor(size: float, ratio: float) -> list[float]:
 
 
 def _check_positive(name: str, values: Sequence[float]) -> None:
-    if not values or min(values) <= 0:
+    if not values or not all(0 < value < math.inf for value in values):
         raise ValueError(f"{name} must be positive numbers, got {list(values)}")

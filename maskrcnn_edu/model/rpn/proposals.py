@@ -10,6 +10,7 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, exp_float64, nms_sorted
+from maskrcnn_edu.model.checks import above_zero, at_least
 from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.structures import Proposals, ProposalSteps
 
@@ -44,12 +45,9 @@ class ProposalGenerator:
     topk_after_collect: bool = False
 
     def __post_init__(self):
-        for name in ("pre_nms_top_n", "post_nms_top_n"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("nms_thresh", "eta"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+        at_least(1, pre_nms_top_n=self.pre_nms_top_n, post_nms_top_n=self.post_nms_top_n)
+        above_zero(1, nms_thresh=self.nms_thresh, eta=self.eta)
+        at_least(0, min_size=self.min_size)
 
     def __call__(
         self,

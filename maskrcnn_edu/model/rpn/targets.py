@@ -8,6 +8,7 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox2delta
+from maskrcnn_edu.model.checks import at_least, in_order, share_or_minus_one, shares
 from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box, subsample_labels
 from maskrcnn_edu.model.ops.empty import cat, is_empty
 from maskrcnn_edu.structures import AnchorTargets, GroundTruth
@@ -38,15 +39,11 @@ class RPNTargetAssign:
     assign_on_cpu: bool = False
 
     def __post_init__(self):
-        if self.batch_size_per_im < 1:
-            raise ValueError(f"batch_size_per_im must be at least 1, got {self.batch_size_per_im}")
-        if not 0 <= self.fg_fraction <= 1:
-            raise ValueError(f"fg_fraction must be 0 .. 1, got {self.fg_fraction}")
-        if self.negative_overlap > self.positive_overlap:
-            raise ValueError(
-                f"negative_overlap ({self.negative_overlap}) must not exceed "
-                f"positive_overlap ({self.positive_overlap})"
-            )
+        at_least(1, batch_size_per_im=self.batch_size_per_im)
+        low, high = self.negative_overlap, self.positive_overlap
+        shares(fg_fraction=self.fg_fraction, negative_overlap=low, positive_overlap=high)
+        in_order(negative_overlap=low, positive_overlap=high)
+        share_or_minus_one(ignore_thresh=self.ignore_thresh)
 
     @paddle.no_grad()
     def __call__(self, anchors: Tensor, gt: GroundTruth) -> AnchorTargets:
