@@ -88,6 +88,7 @@ def test_one_version_for_package_changelog_and_citation():
     first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
     assert first == cited == __version__
+    assert f"maskrcnn_edu-{__version__}-py3-none-any.whl" in (ROOT / "docs/install.md").read_text()
 
 
 # ---- make ------------------------------------------------------------------------
