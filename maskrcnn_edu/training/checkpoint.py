@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import paddle
 from paddle import nn
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.system.os_errors import in_words
+from maskrcnn_edu.system.text_files import finite_number
+from maskrcnn_edu.weights.safetensors_file import read_safetensors, write_safetensors
 
 FORMAT = "maskrcnn_edu checkpoint 1"
 FILE_NAME = "step-{:09d}.safetensors"
@@ -292,15 +292,16 @@ class CheckpointFolder:
             OSError: it cannot be written (a full disk); those before it are still there.
         """
         path = self.file(checkpoint.position.step)
-        content = _pack(checkpoint)
+        header = _header(checkpoint)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, lambda p: p.write_bytes(content))
+            atomic_write(path, lambda p: write_safetensors(p, checkpoint.arrays, header))
         except OSError as error:
             kept = [f.name for f in self.files()]
+            size = sum(array.nbytes for array in checkpoint.arrays.values())
             before = f"{kept[-1]} is still there: go on from it with --resume" if kept else ""
             raise OSError(
-                f"{path}: the checkpoint ({len(content) / 1e6:.1f} MB) cannot be written: "
+                f"{path}: the checkpoint ({size / 1e6:.1f} MB) cannot be written: "
                 f"{error.strerror}. Make room. {before}".rstrip()
             ) from error
         for old in self.files()[: -self.keep]:
@@ -352,29 +353,48 @@ FIELDS = {key: name for name, key in HEADER_KEYS.items()}
 """Fields of a `Checkpoint` that the header of a file calls otherwise, and the reverse."""
 
 
-def _pack(checkpoint: Checkpoint) -> bytes:
-    """A checkpoint as the bytes of a ``.safetensors`` file."""
+def _header(checkpoint: Checkpoint) -> dict[str, str]:
+    """All of a checkpoint but its arrays, as texts."""
     names = [f.name for f in fields(checkpoint) if f.name != "arrays"]
     facts = {HEADER_KEYS.get(name, name): getattr(checkpoint, name) for name in names}
     facts |= {"position": asdict(checkpoint.position), "checksum": _checksum(checkpoint.arrays)}
-    return save(checkpoint.arrays, {"format": FORMAT, "facts": json.dumps(facts)})
+    return {"format": FORMAT, "facts": json.dumps(facts)}
 
 
 def _unpack(path: Path) -> Checkpoint:
-    """The reverse of `_pack`; ValueError if anything is not as it was written."""
+    """What was written; ValueError if anything is not as it was."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata.get("format") != FORMAT:
+        arrays, header = read_safetensors(path)
+        if header.get("format") != FORMAT:
             raise ValueError("it was not written by `maskrcnn-edu train`")
-        facts = json.loads(metadata["facts"])
+        facts = json.loads(header["facts"])
+        # by this alone files of the first versions are known to be whole
         if facts.pop("checksum") != _checksum(arrays):
             raise ValueError("its content has changed since it was written")
         facts["position"] = TrainingProgress(**facts["position"])
-        return Checkpoint(arrays=arrays, **{FIELDS.get(key, key): facts[key] for key in facts})
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        made = Checkpoint(arrays=arrays, **{FIELDS.get(key, key): facts[key] for key in facts})
+        _check_facts(made)
+        return made
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no whole checkpoint: {in_words(error)}") from error
+
+
+def _check_facts(made: Checkpoint) -> None:
+    """ValueError if a field of a checkpoint is not of its kind."""
+    counts = {**asdict(made.position), "metrics_bytes": made.metrics_bytes}
+    seconds, scaler, recipe = counts.pop("seconds"), made.scaler, made.run_settings
+    right = {
+        **{name: type(count) is int and count >= 0 for name, count in counts.items()},
+        "seconds": finite_number(seconds) is not None and seconds >= 0,
+        "recipe": isinstance(recipe, dict) and all(isinstance(t, str) for t in recipe.values()),
+        "scaler": isinstance(scaler, dict)
+        and (not scaler or "scale" in scaler)
+        and all(isinstance(n, (int, float, list)) for n in scaler.values()),
+        "finished": isinstance(made.finished, bool),
+    }
+    wrong = [name for name, is_right in right.items() if not is_right]
+    if wrong:
+        raise ValueError(f"its header has something else for {', '.join(wrong)}")
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> int:

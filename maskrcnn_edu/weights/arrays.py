@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from paddle import nn
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from maskrcnn_edu.weights.pdparams import read_pdparams
+from maskrcnn_edu.weights.safetensors_file import read_safetensors
 from maskrcnn_edu.weights.zoo import find_weights
 
 WEIGHTS, CONFIG, CLASSES = "model.safetensors", "config.yml", "classes.json"
+MAX_LINES = 40  # of what does not fit
 
 
 # ---------------------------------------------------------------- arrays into a model
@@ -32,8 +32,8 @@ def read_arrays(source: str | Path) -> dict[str, np.ndarray]:
     if path.suffix == ".pdparams":
         return read_pdparams(path)
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        return read_safetensors(path)[0]
+    except ValueError as error:
         raise ValueError(f"{path} is not a whole .safetensors file: {error}") from error
 
 
@@ -60,7 +60,10 @@ def load_weights(model: nn.Layer, source: str | Path) -> None:
     arrays, expected = read_arrays(path), array_shapes(model)
     differences = _differences(expected, {k: list(v.shape) for k, v in arrays.items()})
     if differences:
-        raise ValueError(f"{path} does not fit the model:\n  " + "\n  ".join(differences))
+        lines = "\n  ".join(differences[:MAX_LINES])
+        more = len(differences) - MAX_LINES
+        rest = f"\n  ... and {more} more" if more > 0 else ""
+        raise ValueError(f"{path} does not fit the model:\n  {lines}{rest}")
     set_state(model, arrays)
 
 

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save
 
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import load_config
@@ -21,6 +20,7 @@ from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.weights.arrays import CLASSES, CONFIG, WEIGHTS, load_weights
+from maskrcnn_edu.weights.safetensors_file import write_safetensors
 from maskrcnn_edu.weights.zoo import coco_classes, find_weights, zoo_entry
 
 
@@ -43,7 +43,7 @@ def save_model(folder: str | Path, model: MaskRCNN, config: Config, classes: Cla
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()}
     save_metadata(folder, config, classes)
-    atomic_write(folder / WEIGHTS, lambda p: p.write_bytes(save(arrays)))
+    atomic_write(folder / WEIGHTS, lambda p: write_safetensors(p, arrays))
 
 
 def save_metadata(folder: Path, config: Config, classes: ClassNames) -> None:
