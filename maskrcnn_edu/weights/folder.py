@@ -17,8 +17,10 @@ import numpy as np
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import Config
+from maskrcnn_edu.data.problems import shorten
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.system.files import atomic_write
+from maskrcnn_edu.system.text_files import read_json, whole_number
 from maskrcnn_edu.weights.arrays import CLASSES, CONFIG, WEIGHTS, load_weights
 from maskrcnn_edu.weights.safetensors_file import write_safetensors
 from maskrcnn_edu.weights.zoo import coco_classes, find_weights, zoo_entry
@@ -111,15 +113,27 @@ def read_classes(path: str | Path) -> ClassNames:
     """Class names from a ``classes.json`` or from an annotation file in COCO format.
 
     Raises:
-        ValueError: the file is neither.
+        ValueError: the file is neither, or a class in it is no name with an id of its own.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if "categories" in content:
-            rows = sorted((c["id"], c["name"]) for c in content["categories"])
-            return ClassNames([name for _, name in rows], [number for number, _ in rows])
-        return ClassNames(list(content["names"]), list(content["category_ids"]))
-    except (ValueError, KeyError, TypeError) as error:
+    content = read_json(path)
+    sections = content if isinstance(content, dict) else {}
+    rows, names, ids = (sections.get(key) for key in ("categories", "names", "category_ids"))
+    if isinstance(rows, list):
+        pairs = [(r.get("id"), r.get("name")) if isinstance(r, dict) else (r, None) for r in rows]
+    elif isinstance(names, list) and isinstance(ids, list) and len(names) == len(ids):
+        pairs = list(zip(ids, names))
+    else:
         raise ValueError(
-            f"{path}: neither a classes.json nor an annotation file with categories ({error!r})"
-        ) from error
+            f"{path}: neither a classes.json nor an annotation file with categories (it needs "
+            "two lists of the same length, names and category_ids, or one, categories)"
+        )
+    seen: dict[int, str] = {}
+    for i, (number, name) in enumerate(pairs):
+        whole = whole_number(number)
+        if whole is None or whole in seen or not isinstance(name, str) or not name.strip():
+            what = f"id {shorten(number)}, name {shorten(name)}"
+            raise ValueError(f"{path}: class {i} ({what}) is no name with an id of its own")
+        seen[whole] = name
+    if isinstance(rows, list):
+        seen = dict(sorted(seen.items()))
+    return ClassNames(list(seen.values()), list(seen))

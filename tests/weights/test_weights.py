@@ -217,10 +217,44 @@ def test_classes_from_either_file(tmp_path):
     ours.write_text(json.dumps({"names": ["a", "b"], "category_ids": [1, 7]}))
     coco.write_text(json.dumps({"categories": [{"id": 7, "name": "b"}, {"id": 1, "name": "a"}]}))
     assert read_classes(ours) == read_classes(coco) == ClassNames(["a", "b"], [1, 7])
-    for wrong in ("[]", "{}", "no json"):
-        coco.write_text(wrong)
-        with pytest.raises(ValueError, match=r"instances.json: neither a classes.json nor"):
-            read_classes(coco)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "neither a classes.json nor an annotation file with categories"),
+        ("{}", "neither a classes.json"),
+        ("5", "neither a classes.json"),
+        ("no json", "not JSON"),
+        ("[" * 50_000, "nested too deeply"),
+        ('{"names": ["a", "b"], "category_ids": [1]}', "lists of the same length"),
+        ('{"names": "ab", "category_ids": [1, 2]}', "neither a classes.json"),
+        ('{"names": {"a": 1}, "category_ids": [1]}', "neither a classes.json"),
+        ('{"names": ["a", 5], "category_ids": [1, 2]}', r"class 1 \(id 2, name 5\) is no name"),
+        ('{"names": ["a", " "], "category_ids": [1, 2]}', r"class 1 \(id 2, name ' '\)"),
+        ('{"names": ["a", "b"], "category_ids": [1, "2"]}', "class 1 .* is no name with an id"),
+        ('{"names": ["a", "b"], "category_ids": [1, 1]}', r"class 1 \(id 1, name b\)"),
+        ('{"names": ["a"], "category_ids": [NaN]}', r"class 0 \(id nan"),
+        ('{"names": ["a"], "category_ids": [9223372036854775808]}', "class 0"),
+        ('{"categories": {"id": 1}}', "neither a classes.json"),
+        ('{"categories": [5]}', r"class 0 \(id 5, name None\)"),
+        ('{"categories": [{"id": 1}]}', r"class 0 \(id 1, name None\)"),
+        ('{"categories": [{"id": [[[]]], "name": "a"}]}', "class 0"),
+    ],
+)
+def test_classes_of_another_shape(tmp_path, content, words):
+    path = tmp_path / "classes.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"^{path}: .*{words}") as error:
+        read_classes(path)
+    assert len(str(error.value)) < len(str(path)) + 300
+
+
+def test_ids_that_a_spreadsheet_wrote(tmp_path):
+    path = tmp_path / "classes.json"
+    text = '\ufeff{"names": ["猫", "b"], "category_ids": [7.0, 1]}'
+    path.write_bytes(text.encode("utf-16-le"))
+    assert read_classes(path) == ClassNames(["猫", "b"], [7, 1])
 
 
 @pytest.mark.skipif("MASKRCNN_EDU_WEIGHTS" not in os.environ, reason="needs official weights")
