@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -95,6 +96,9 @@ class BatchLoader:
             ``world_size``-th sample, and all have equally many: some samples come
             twice (or are left out, with ``drop_last``) if they do not divide evenly.
         world_size: how many processes share the data set.
+        same_size: split a batch where the size of its images changes, instead of padding them:
+            features of an image's last rows and columns see what it is padded with, so that its
+            detections would depend on its neighbours.
         workers: threads that prepare batches. One is enough if a step takes longer than
             its batch; their number changes the time alone, not the batches.
     """
@@ -108,6 +112,7 @@ class BatchLoader:
     seed: int = 0
     rank: int = 0
     world_size: int = 1
+    same_size: bool = False
     workers: int = 1
     # rows that failed, and why: they fail again, so this only saves time and repetition
     _unreadable: dict[int, str] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -132,7 +137,7 @@ class BatchLoader:
             )
 
     def __len__(self) -> int:
-        """Batches per epoch."""
+        """Batches per epoch, before they are split (``same_size``)."""
         return len(self._batches(0))
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
@@ -148,10 +153,11 @@ class BatchLoader:
         if epoch < 0 or skip < 0:
             raise ValueError(f"epoch and skip must be 0 or more, not {epoch} and {skip}")
 
-        def load(rows: np.ndarray) -> list[Sample]:
+        def load(rows: np.ndarray) -> list[list[Sample]]:
             return self._load(epoch, rows)
 
-        return map(collate, prefetch(load, self._batches(epoch)[skip:], self.workers))
+        loaded = prefetch(load, self._batches(epoch)[skip:], self.workers)
+        return map(collate, itertools.chain.from_iterable(loaded))
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         """The rows of the data set that make up each batch of this process."""
@@ -164,8 +170,16 @@ class BatchLoader:
         end = len(own) // self.batch_size * self.batch_size if self.drop_last else len(own)
         return [own[i : i + self.batch_size] for i in range(0, end, self.batch_size)]
 
-    def _load(self, epoch: int, rows: np.ndarray) -> list[Sample]:
+    def _load(self, epoch: int, rows: np.ndarray) -> list[list[Sample]]:
+        """The samples of a batch, or of the parts that it is split into."""
         samples = [self._sample(epoch, row) for row in rows.tolist()]
+        groups = [samples]
+        if self.same_size:
+            by_size = itertools.groupby(samples, key=lambda sample: sample.image.shape)
+            groups = [list(group) for _, group in by_size]
+        return [self._together(group) for group in groups]
+
+    def _together(self, samples: list[Sample]) -> list[Sample]:
         for transform in self.batch_transforms:
             samples = transform(samples)
         return samples

@@ -53,9 +53,17 @@ class Reader:
         )
 
     def loader(
-        self, dataset: Sequence[Sample], seed: int = 0, rank: int = 0, world_size: int = 1
+        self,
+        dataset: Sequence[Sample],
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        same_size: bool = False,
     ) -> BatchLoader:
         """Batches of a dataset; each of several processes gets its share of every batch.
+
+        Args:
+            dataset, seed, rank, world_size, same_size: see `BatchLoader`.
 
         Raises:
             ValueError: the batch cannot be shared out evenly.
@@ -75,6 +83,7 @@ class Reader:
             seed=seed,
             rank=rank,
             world_size=world_size,
+            same_size=same_size,
             workers=self.worker_num,
         )
 

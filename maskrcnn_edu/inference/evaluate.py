@@ -122,12 +122,24 @@ def _predict(
     batches: Sequence[Sequence[int]],
     on_batch: Callable[[int], None],
 ) -> Iterator[dict]:
-    """``image_ids`` and ``results`` of every batch (rows of the dataset)."""
+    """``image_ids`` and ``results`` of every batch (rows of the dataset).
+
+    Only images of one size are predicted together, so that an image's detections are the
+    same whatever it is batched with.
+    """
     rows = _Rows(dataset, [row for batch in batches for row in batch])
     if len(rows) == 0:  # more processes than batches
         return
-    for asked, batch in zip(batches, reader.loader(rows).epoch(0)):
-        yield _batch_results(model, dataset, asked, batch)
+    parts = reader.loader(rows, same_size=True).epoch(0)
+    for asked in batches:
+        done: dict[str, list] = {"image_ids": [], "results": []}
+        left = list(asked)
+        while left:
+            part = next(parts)
+            own, left = left[: len(part.image_id)], left[len(part.image_id) :]
+            for name, values in _batch_results(model, dataset, own, part).items():
+                done[name] += values
+        yield done
         on_batch(len(asked))
 
 

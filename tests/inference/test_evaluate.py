@@ -3,10 +3,12 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -20,6 +22,8 @@ from maskrcnn_edu.inference.evaluate import (
     evaluate,
     write_results,
 )
+from maskrcnn_edu.inference.predict import predict_images
+from maskrcnn_edu.weights.folder import ClassNames
 
 SIDE = 128
 READER = """
@@ -187,3 +191,59 @@ def test_masks_and_boxes_are_those_of_the_model(tiny_fpn, validation):
         x, y, width, height = result["bbox"]
         np.testing.assert_allclose([x, y, x + width, y + height], box, atol=1e-3)
         assert (coco_mask.decode(result["segmentation"]) != mask).mean() < 1e-3
+
+
+# ---- neighbours ------------------------------------------------------------------
+
+SIZES = [
+    (96, 64), (96, 64), (64, 96), (80, 72), (65, 91), (91, 65), (128, 40), (40, 128), (97, 97),
+    (33, 70), (120, 111),
+]  # fmt: skip
+"""Width and height; the first two alike, all others different."""
+
+
+@pytest.fixture
+def photos_of_many_sizes(tmp_path):
+    """Photos with a bright square each, their annotations, and a reader that resizes none."""
+    rng, images, annotations = np.random.default_rng(0), [], []
+    for i, (width, height) in enumerate(SIZES, start=1):
+        pixels = rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
+        pixels[5:25, 8:30] = 230
+        Image.fromarray(pixels).save(tmp_path / f"{i:02}.png")
+        images.append({"id": i, "file_name": f"{i:02}.png", "width": width, "height": height})
+        outline = [[8, 5, 30, 5, 30, 25, 8, 25]]
+        annotations.append({"id": i, "image_id": i, "category_id": 1, "bbox": [8, 5, 22, 20],
+                            "area": 440, "iscrowd": 0, "segmentation": outline})  # fmt: skip
+    categories = [{"id": i, "name": name} for i, name in enumerate("abc", start=1)]
+    content = {"images": images, "categories": categories, "annotations": annotations}
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    return CocoDataset(tmp_path / "truth.json", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["fpn", "c4"])
+def test_an_images_detections_do_not_depend_on_its_batch(
+    build_tiny, tiny_text, photos_of_many_sizes, tmp_path, kind
+):
+    dataset, config = photos_of_many_sizes, parse_config(tiny_text[kind] + READER)
+    model, reader = build_tiny(tiny_text[kind]), build(config, Reader, ("EvalReader",))
+    model.eval()
+    classes = ClassNames(dataset.class_names, dataset.category_ids)
+    paths = [tmp_path / f"{i:02}.png" for i in range(1, len(SIZES) + 1)]
+    predicted = predict_images(model, config, classes, paths, tmp_path / "found")
+    keys = ("category_id", "score", "bbox", "segmentation")
+    alone = [(r["image_id"] + 1, *(r[key] for key in keys)) for r in predicted]
+    assert len({image_id for image_id, *_ in alone}) == len(SIZES)
+    for batch_size in (1, 2, 4, 11):
+        results = evaluate(model, dataset, replace(reader, batch_size=batch_size)).results
+        together = [(r["image_id"], *(r[key] for key in keys)) for r in results]
+        assert together == alone, batch_size
+
+
+def test_only_images_of_one_size_come_together(photos_of_many_sizes):
+    reader = build(parse_config(READER), Reader, ("EvalReader",))
+    parts = list(
+        replace(reader, batch_size=4).loader(photos_of_many_sizes, same_size=True).epoch(0)
+    )
+    assert [part.image_id for part in parts] == [[1, 2], *([i] for i in range(3, 12))]
+    assert parts[0].image.shape == [2, 3, 64, 96] and parts[1].image.shape == [1, 3, 96, 64]
+    assert parts[3].image.shape == [1, 3, 96, 96]  # 65 x 91, padded to multiples of 32 alone
