@@ -7,7 +7,6 @@ and its checksum is right. An interrupted one goes on from there the next time.
 from __future__ import annotations
 
 import base64
-import binascii
 import errno
 import hashlib
 import http.client
@@ -31,7 +30,13 @@ class DownloadError(ValueError):
     """A file could not be fetched; the message says why, and what to do."""
 
 
-def fetch(url: str, path: str | Path, checksum: str | None = None, quiet: bool = False) -> Path:
+def fetch(
+    url: str,
+    path: str | Path,
+    checksum: str | None = None,
+    quiet: bool = False,
+    max_bytes: int | None = None,
+) -> Path:
     """Fetch a file, unless it is there already.
 
     Args:
@@ -40,13 +45,14 @@ def fetch(url: str, path: str | Path, checksum: str | None = None, quiet: bool =
         checksum: ``"sha256:..."`` or ``"md5:..."`` in hexadecimal; without one, the MD5
             that the server sends along is used, if it sends one.
         quiet: show no progress bar.
+        max_bytes: a server that sends more is not listened to.
 
     Returns:
         ``path``.
 
     Raises:
         DownloadError: offline, no such file, broken connection, wrong checksum, full
-            disk; what has arrived is kept for the next attempt where that makes sense.
+            disk, too large; what has arrived is kept for the next attempt where that makes sense.
     """
     path = Path(path)
     if path.exists():
@@ -55,7 +61,7 @@ def fetch(url: str, path: str | Path, checksum: str | None = None, quiet: bool =
     part = _Part(path, url)
     for attempt in range(ATTEMPTS):
         try:
-            _transfer(url, part, quiet)
+            _transfer(url, part, quiet, max_bytes)
             break
         except urllib.error.HTTPError as error:
             raise _failed(url, path, f"the server answered {error.code} {error.reason}") from error
@@ -136,14 +142,15 @@ class _Part:
         self.notes_path.unlink(missing_ok=True)
 
 
-def _transfer(url: str, part: _Part, quiet: bool) -> None:
+def _transfer(url: str, part: _Part, quiet: bool, max_bytes: int | None) -> None:
     """Add what is missing to the part."""
     with _request(url, part) as response:
         if response.status != 206:  # from the beginning
             part.start(_version(response), _promised_md5(response))
-        coming = int(response.headers.get("Content-Length") or 0)
-        require_disk_space(part.content.parent, coming, part.name)
+        coming = response.length or 0
         total = part.size + coming
+        _refuse_more(part, total, max_bytes)
+        require_disk_space(part.content.parent, coming, part.name)
         with (
             tqdm(total=total or None, initial=part.size, unit="B", unit_scale=True,
                  desc=part.name, disable=quiet) as bar,
@@ -152,8 +159,20 @@ def _transfer(url: str, part: _Part, quiet: bool) -> None:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
+                if max_bytes is not None and file.tell() > max_bytes:
+                    break
+        _refuse_more(part, part.size, max_bytes)  # it may not have said how much is coming
         if total > part.size:
             raise http.client.IncompleteRead(b"", total - part.size)
+
+
+def _refuse_more(part: _Part, size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        part.remove()
+        raise DownloadError(
+            f"{part.url}: {_readable(size)} or more are not what is wanted, which has at most "
+            f"{_readable(max_bytes)}; is the address right?"
+        )
 
 
 def _request(url: str, part: _Part) -> http.client.HTTPResponse:
@@ -184,7 +203,7 @@ def _promised_md5(response: http.client.HTTPResponse) -> str | None:
         return None
     try:
         return "md5:" + base64.b64decode(encoded.strip('"'), validate=True).hex()
-    except binascii.Error:
+    except ValueError:  # no base64
         return None
 
 

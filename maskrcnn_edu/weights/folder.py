@@ -73,7 +73,7 @@ def load_model(
     if path.is_dir():
         config, classes = _read_folder(path, config)
     else:
-        config = config or _zoo_config(path)
+        config = config or _zoo_config(source)
         classes = classes or default_classes(config.values.get("num_classes", 80))
     model = build_model(config)
     load_weights(model, path)
@@ -92,12 +92,12 @@ def _read_folder(folder: Path, config: Config | None) -> tuple[Config, ClassName
     return load_config(folder / CONFIG), read_classes(folder / CLASSES)
 
 
-def _zoo_config(path: Path) -> Config:
+def _zoo_config(source: str | Path) -> Config:
     """The configuration of a published file, known by its name."""
-    known = zoo_entry(path)
+    known = zoo_entry(source)
     if known is None or known.config is None:
         raise ValueError(
-            f"{path}: which configuration do these weights belong to? Name it: --config NAME|FILE"
+            f"{source}: which configuration do these weights belong to? Name it: --config NAME|FILE"
         )
     return load_config(known.config, known.changes)
 

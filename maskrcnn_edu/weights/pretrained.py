@@ -102,7 +102,7 @@ def stored_classes(source: str | Path) -> ClassNames | None:
     folder = path.parent if path.name == WEIGHTS else path
     if (folder / CLASSES).is_file():
         return read_classes(folder / CLASSES)
-    known = zoo_entry(path)
+    known = zoo_entry(source)
     return ClassNames(*coco_classes()) if known and known.config else None
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from maskrcnn_edu.system.download import fetch
 from maskrcnn_edu.system.suggest import did_you_mean
+from maskrcnn_edu.weights.safetensors_file import MAX_BYTES
 
 ADDRESS = "https://paddledet.bj.bcebos.com/models"
 
@@ -45,12 +49,25 @@ MODEL_ZOO = {
 def cache_folder() -> Path:
     """Where downloads are kept: ``$MASKRCNN_EDU_CACHE``, or a folder of the user's cache."""
     named = os.environ.get("MASKRCNN_EDU_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "maskrcnn_edu"
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "maskrcnn_edu"
 
 
 def zoo_entry(source: str | Path) -> ZooEntry | None:
     """The published file that a name or a file's name stands for; None if there is none."""
     return MODEL_ZOO.get(Path(source).name.removesuffix(".pdparams"))
+
+
+def _cache_name(url: str) -> str:
+    """The name that a download is kept under: its own, and what tells its address from others.
+
+    A published file has its own name alone.
+    """
+    path = Path(urlsplit(url).path)
+    if any(url == entry.url for entry in MODEL_ZOO.values()):
+        return path.name
+    stem = re.sub(r"[^\w.-]", "_", path.stem)[:60] or "weights"
+    suffix = path.suffix if path.suffix == ".pdparams" else ".safetensors"
+    return f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:16]}{suffix}"
 
 
 def find_weights(source: str | Path) -> Path:
@@ -70,7 +87,7 @@ def find_weights(source: str | Path) -> Path:
     entry = MODEL_ZOO.get(text.removesuffix(".pdparams"))
     url = text if text.startswith(("http://", "https://")) else entry and entry.url
     if url:
-        return fetch(url, cache_folder() / url.rsplit("/", 1)[-1])
+        return fetch(url, cache_folder() / _cache_name(url), max_bytes=MAX_BYTES)
     raise ValueError(
         f"there are no weights at {text}: neither a file or folder, nor the name of a published "
         f"file ({', '.join(MODEL_ZOO)}){did_you_mean(text, MODEL_ZOO)}"

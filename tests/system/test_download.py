@@ -36,7 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("ETag", server.etag)
         if server.md5:
             self.send_header("Content-MD5", server.md5)
-        self.send_header("Content-Length", str(len(body)))
+        if server.says is not None:
+            self.send_header("Content-Length", server.says or str(len(body)))
         self.end_headers()
         limit = server.break_after.pop(0) if server.break_after else len(body)
         self.wfile.write(body[:limit])
@@ -49,7 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server():
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.content, made.etag, made.md5, made.ranges = CONTENT, '"v1"', None, True
-    made.status, made.requests, made.break_after = 200, [], []
+    made.status, made.requests, made.break_after, made.says = 200, [], [], ""
     made.url = f"http://127.0.0.1:{made.server_port}/w.pdparams"
     thread = threading.Thread(target=made.serve_forever, daemon=True)
     thread.start()
@@ -175,3 +176,21 @@ def test_a_full_disk(server, tmp_path, monkeypatch):
     with pytest.raises(DownloadError, match="No space left on device; make room"):
         fetch(server.url, tmp_path / "w", quiet=True)
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("says", ["", None, "-5", "much"])  # as it is; nothing; nonsense
+def test_a_server_that_sends_more_than_is_wanted(server, tmp_path, says):
+    server.says = says
+    assert (
+        fetch(server.url, tmp_path / "w", quiet=True, max_bytes=1 << 20).stat().st_size == 1 << 20
+    )
+    with pytest.raises(DownloadError, match=r"1\.0 MB or more are not .* at most 1\.0 MB; is the"):
+        fetch(server.url, tmp_path / "x", quiet=True, max_bytes=(1 << 20) - 1)
+    assert names(tmp_path) == ["w"]
+
+
+def test_a_server_that_claims_a_terabyte(server, tmp_path):
+    server.says = str(10**12)
+    with pytest.raises(DownloadError, match=r"1000\.0 GB or more are not what is wanted"):
+        fetch(server.url, tmp_path / "x", quiet=True, max_bytes=1 << 20)
+    assert names(tmp_path) == []

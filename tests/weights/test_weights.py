@@ -2,6 +2,7 @@
 
 import json
 import os
+from hashlib import sha256
 
 import numpy as np
 import paddle
@@ -9,11 +10,12 @@ import pytest
 
 from maskrcnn_edu.config.build import build_model
 from maskrcnn_edu.config.schema import load_config, parse_config
+from maskrcnn_edu.weights import zoo
 from maskrcnn_edu.weights.arrays import array_shapes, load_weights, read_arrays, set_state
 from maskrcnn_edu.weights.folder import ClassNames, load_model, read_classes, save_model
 from maskrcnn_edu.weights.pdparams import write_pdparams
 from maskrcnn_edu.weights.pretrained import LoadReport, load_pretrained
-from maskrcnn_edu.weights.zoo import MODEL_ZOO, coco_classes, find_weights
+from maskrcnn_edu.weights.zoo import MODEL_ZOO, cache_folder, coco_classes, find_weights, zoo_entry
 
 
 @pytest.fixture
@@ -187,6 +189,48 @@ def test_a_published_file_is_looked_for_in_the_cache_first(cache, name):
     place.write_bytes(b"here")
     assert find_weights(name) == place
     assert find_weights(MODEL_ZOO[place.stem].url) == place
+
+
+def test_other_addresses_have_files_of_their_own(cache, monkeypatch):
+    """The last part of an address is not all of it."""
+    asked = []
+
+    def served(url, path, max_bytes):
+        asked.append(url)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(url)
+        return path
+
+    monkeypatch.setattr(zoo, "fetch", served)
+    published = MODEL_ZOO["mask_rcnn_r50_1x_coco"].url
+    urls = [
+        published,
+        "https://evil.example/mask_rcnn_r50_1x_coco.pdparams",
+        "https://evil.example/b/mask_rcnn_r50_1x_coco.pdparams",
+        "https://evil.example/w.safetensors?version=1",
+        "https://evil.example/w.safetensors?version=2",
+        "https://evil.example/%2e%2e%2f%2e%2e%2fw.pdparams",
+        "https://evil.example/..%5c..%5cw.pdparams",
+        "https://evil.example/..",
+        "https://evil.example",
+    ]
+    paths = [find_weights(url) for url in urls]
+    assert asked == urls and [path.read_text() for path in paths] == urls
+    assert {path.parent for path in paths} == {cache} and len(set(paths)) == len(urls)
+    assert find_weights("mask_rcnn_r50_1x_coco") == paths[0]
+    assert paths[0].name == "mask_rcnn_r50_1x_coco.pdparams"  # where earlier versions put it
+    # the first digits of the address's SHA-256
+    assert (
+        paths[1].name
+        == f"mask_rcnn_r50_1x_coco-{sha256(urls[1].encode()).hexdigest()[:16]}.pdparams"
+    )
+    assert zoo_entry(paths[1]) is None and paths[3].suffix == ".safetensors"
+
+
+def test_a_cache_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MASKRCNN_EDU_CACHE", "~/mine")
+    assert cache_folder() == tmp_path / "mine"
 
 
 def test_an_unknown_name(cache):
