@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_edu.data import rle
+from maskrcnn_edu.data.image_file import open_image
 from maskrcnn_edu.data.importers.write_coco import ImportResult, LabeledImage, relative_name
 from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
 
@@ -141,7 +142,7 @@ def _objects(mask: np.ndarray) -> Iterator[tuple[np.ndarray, dict]]:
 def _read_mask(path: Path) -> np.ndarray:
     """[h, w] uint8 or int64; a palette image's indices, not its colours."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as stored:
+        with warnings.catch_warnings(), open_image(path) as stored:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             mode, values = stored.mode, np.asarray(stored)
     except FileNotFoundError:
