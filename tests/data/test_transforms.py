@@ -191,6 +191,16 @@ def test_ground_truth_moves_by_the_ratios_of_each_axis(sample, rng):
     assert resized.scale_factor.dtype == resized.im_shape.dtype == np.float32
 
 
+def test_shrinking_turns_nothing_over(sample, rng):
+    small = Resize([2, 5])(sample, rng)
+    assert numbers(small) == [
+        [[0.5, 0, 1.5, 1], [1, 0.5, 2, 1.5]],
+        [0.5, 0, 1.5, 0, 1.5, 1],
+        [1, 0.5, 2, 1.5],
+        [[1, 0], [1, 1]],
+    ]
+
+
 def test_scale_factors_multiply(sample, rng):
     twice = apply_transforms(sample, [Resize([8, 20]), Resize([12, 30])], rng)
     assert twice.scale_factor.tolist() == [3, 3]
