@@ -59,7 +59,9 @@ def test_bbox_head():
 
 
 def test_bbox_head_with_co_tuning():
-    head = COTBBoxHead(Res5Head(depth=18, in_channel=8, ch_out=256), 256, cot_classes=30)
+    head = COTBBoxHead(
+        Res5Head(depth=18, in_channel=8, ch_out=256), 256, with_pool=True, cot_classes=30
+    )
     for layer, classes in ((head.bbox_score, 30), (head.cot_bbox_score, 80)):
         assert_normal(layer, 0.01)
         assert layer.weight.shape == [256, classes + 1]
