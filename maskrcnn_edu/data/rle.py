@@ -97,6 +97,22 @@ def decode(runs: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.repeat(values, runs).reshape(width, height).T  # runs go down the columns
 
 
+def decode_crop(runs: np.ndarray, height: int) -> BitMask:
+    """`decode` and `crop` in one: only the columns that hold ones are decoded.
+
+    Args:
+        runs: [runs] as `parse` returns them.
+        height: of the image.
+    """
+    ends = np.cumsum(runs)
+    ones = np.flatnonzero(runs[1::2]) * 2 + 1
+    left = (ends - runs)[ones[0]] // height
+    right = (ends[ones[-1]] - 1) // height + 1
+    inside = np.diff(np.clip(ends, left * height, right * height), prepend=left * height)
+    found = crop(decode(inside, height, right - left))
+    return BitMask(found.pixels, found.box + np.array([left, 0, left, 0], np.float32))
+
+
 def crop(mask: np.ndarray) -> BitMask:
     """A mask [h, w] of the whole image, not empty, as a `BitMask` cropped to its ones."""
     rows = np.flatnonzero(mask.any(axis=1))

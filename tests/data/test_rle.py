@@ -19,6 +19,26 @@ def test_runs_go_down_the_columns():
     assert rle.decode(np.array([0, 2, 1]), 1, 3).tolist() == [[1, 1, 0]]  # zeros first, if none
 
 
+def test_only_the_columns_of_the_object_are_decoded():
+    found = rle.decode_crop(np.array(COUNTS), 4)
+    assert found.box.tolist() == [1, 1, 3, 3] and found.pixels.tolist() == [[1, 1], [1, 1]]
+    # runs of no ones at both ends; a run that goes on at the top of the next column
+    found = rle.decode_crop(np.array([1, 0, 6, 2, 11, 0, 4]), 4)
+    assert found.box.tolist() == [1, 0, 3, 4]
+    assert found.pixels.tolist() == [[0, 1], [0, 0], [0, 0], [1, 0]]
+
+
+def test_decoding_columns_is_cropping_the_whole():
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        mask = random.random((7, 9)) < random.choice([0.02, 0.3, 0.9])
+        mask[3, 5] = True
+        runs = rle.parse(rle.encode(mask), 7, 9)
+        want, found = rle.crop(rle.decode(runs, 7, 9)), rle.decode_crop(runs, 7)
+        assert found.box.tolist() == want.box.tolist() and found.box.dtype == want.box.dtype
+        np.testing.assert_array_equal(found.pixels, want.pixels)
+
+
 @pytest.mark.parametrize(
     ("text", "counts"),
     [
