@@ -540,7 +540,11 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "what", "answer", "words"), TRIED, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("name", "what", "answer", "words"),
+    TRIED,
+    ids=lambda value: value[:40] if isinstance(value, str) else "answer",
+)
 def test_what_was_tried(name, what, answer, words, monkeypatch):
     monkeypatch.setattr(outcome, "TIME_LIMIT", 0.3)
     first = check(name, answer).split("\n")[0]
