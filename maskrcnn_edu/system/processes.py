@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import platform
 import re
 import signal
 import socket
@@ -29,6 +31,7 @@ import numpy as np
 import paddle
 import paddle.distributed as dist
 from paddle import Tensor
+from paddle.base import core
 
 from maskrcnn_edu.system.cpu import num_cores
 from maskrcnn_edu.system.device import gpu_count
@@ -46,6 +49,11 @@ PADDLE_LOG = re.compile(r"=+( |$)|FLAGS\(|[IW]\d{4} ")
 GRACE_PERIOD = 5.0
 """Seconds that a worker gets to notice by itself that another one has ended."""
 
+STOPPED_PERIOD = 20.0
+"""Seconds that a worker may stand still (SIGSTOP) before all end; gloo waits for 30."""
+
+MET = "maskrcnn_edu/met"
+
 
 def rank() -> int:
     """Which process this is, 0 .. world_size() - 1. Process 0 writes and prints."""
@@ -62,9 +70,14 @@ def on_gpu() -> bool:
     return paddle.get_device().startswith("gpu")
 
 
+def has_gloo() -> bool:
+    """Whether processes on the CPU can talk: Paddle's wheels for macOS and Windows have no gloo."""
+    return hasattr(core, "ProcessGroupGloo")
+
+
 def best_process_count(batch_size: int) -> int:
-    """How many processes a batch is worth on this machine (1 if it has a GPU)."""
-    if on_gpu():
+    """How many processes a batch is worth on this machine (1 if it has a GPU, or no gloo)."""
+    if on_gpu() or not has_gloo():
         return 1
     most = min(num_cores(), batch_size // IMAGES_PER_PROCESS)
     return max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
@@ -74,8 +87,27 @@ def best_process_count(batch_size: int) -> int:
 
 
 def should_launch(count: int) -> bool:
-    """Whether this process should launch ``count`` workers, and leave the work to them."""
-    return count > 1 and world_size() == 1
+    """Whether this process should launch ``count`` workers, and leave the work to them.
+
+    Raises:
+        ValueError: there cannot be so many.
+    """
+    if count < 1:
+        raise ValueError(f"--processes must be at least 1, got {count}")
+    if count == 1 or world_size() > 1:
+        return False
+    if on_gpu() and count > gpu_count():
+        raise ValueError(f"--processes {count}: each needs a GPU, and there are {gpu_count()}")
+    _check_gloo(f"--processes {count}")
+    return True
+
+
+def _check_gloo(what: str) -> None:
+    if not on_gpu() and not has_gloo():
+        raise ValueError(
+            f"{what}: Paddle for {platform.system()} has no gloo, by which processes on the CPU "
+            "talk; one process works: --processes 1"
+        )
 
 
 def launch(count: int, command: Sequence[str]) -> int:
@@ -93,7 +125,6 @@ def launch(count: int, command: Sequence[str]) -> int:
         The exit code of worker 0.
 
     Raises:
-        ValueError: more processes than GPUs.
         ChildProcessError: a worker failed; the message names it and quotes its last lines.
     """
     environments = _worker_environments(count)
@@ -114,6 +145,7 @@ def distributed() -> Iterator[None]:
         yield
         return
     _end_with_parent()
+    _check_gloo(f"{world_size()} processes")
     if not on_gpu():
         os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
     dist.init_parallel_env()
@@ -139,6 +171,7 @@ class Workers:
         self.processes: list[subprocess.Popen] = []
         self.asked_to_stop = False
         self._folder = tempfile.TemporaryDirectory()  # stderr of ranks 1, 2, ...
+        self._stopped_since: dict[int, float] = {}
 
     def start(self, environment: dict[str, str], command: Sequence[str]) -> None:
         """Start one more. Worker 0 may print; what the others write to stderr is kept.
@@ -184,11 +217,15 @@ class Workers:
         """Wait for all; the exit code of worker 0.
 
         Raises:
-            ChildProcessError: a worker failed, and worker 0 has not failed in the same way.
+            ChildProcessError: a worker was killed or stands still; or it failed, and worker 0
+                has not failed in the same way.
         """
         while self._failed() is None and None in [p.poll() for p in self.processes]:
+            self._check_stopped()
             time.sleep(0.1)
         failed = self._failed()
+        if failed == 0 and self.processes[0].returncode < 0 and not self.asked_to_stop:
+            raise ChildProcessError(self.failure(0))
         with contextlib.suppress(subprocess.TimeoutExpired):
             # worker 0 may fail in the same way, and its own message is the best
             self.processes[0].wait(None if self.asked_to_stop else GRACE_PERIOD)
@@ -196,6 +233,20 @@ class Workers:
         if failed and not self.asked_to_stop and code != self.processes[failed].returncode:
             raise ChildProcessError(self.failure(failed))
         return code if code >= 0 else 128 - code
+
+    def _check_stopped(self) -> None:
+        """ChildProcessError if a worker has been standing still for long: the others wait."""
+        for number, process in enumerate(self.processes):
+            if not _is_stopped(process.pid):
+                self._stopped_since.pop(number, None)
+                continue
+            since = self._stopped_since.setdefault(number, time.monotonic())
+            if time.monotonic() - since > STOPPED_PERIOD:
+                count = len(self.processes)
+                raise ChildProcessError(
+                    f"process {number} of {count} has been stopped for {STOPPED_PERIOD:.0f} s "
+                    "(SIGSTOP), and the others wait for it; all end"
+                )
 
     def _failed(self) -> int | None:
         """The rank of a worker that ended with an error."""
@@ -205,9 +256,12 @@ class Workers:
         """How a worker ended, and the last lines of its stderr."""
         code = self.processes[number].returncode
         how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        text = self.stderr_file(number).read_text(encoding="utf-8", errors="replace")
+        if code == -9:  # and whoever is killed prints nothing
+            how += ", as the system does it when memory runs out: fewer processes need less"
+        file = self.stderr_file(number)
+        text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
         lines = [line for line in text.splitlines() if line and not PADDLE_LOG.match(line)]
-        last = "\n  ".join(lines[-LAST_LINES:]) or "it printed nothing"
+        last = "\n  ".join(lines[-LAST_LINES:]) or ("it printed nothing" if number else "see above")
         return f"process {number} of {len(self.processes)} failed ({how}); all end:\n  {last}"
 
     def stop(self) -> None:
@@ -222,6 +276,15 @@ class Workers:
             process.kill()
             process.wait()
         self._folder.cleanup()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a child process was stopped and has not gone on (where that can be asked)."""
+    if not hasattr(os, "waitid"):
+        return False
+    with contextlib.suppress(ChildProcessError):
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    return False
 
 
 def _end_with_parent() -> None:
@@ -240,8 +303,6 @@ def _end_with_parent() -> None:
 
 def _worker_environments(count: int) -> list[dict[str, str]]:
     """What each worker must know (Paddle reads it from the environment)."""
-    if on_gpu() and count > gpu_count():
-        raise ValueError(f"--processes {count}: each needs a GPU, and there are {gpu_count()}")
     ports = _free_ports(count + 1)
     endpoints = [f"127.0.0.1:{port}" for port in ports]
     common = {
@@ -268,10 +329,58 @@ def _free_ports(count: int) -> list[int]:
         return [s.getsockname()[1] for s in sockets]
 
 
-def broadcast_from_rank0(value: float) -> float:
-    """Process 0's value, in every process."""
-    if world_size() == 1:
-        return value
+# ---------------------------------------------------------------- talking
+
+
+def meet() -> None:
+    """Wait for all processes, however long they take. (Within gloo they give up after 30 s.)
+
+    All count up one number in Paddle's store; who comes n-th waits until all have come as
+    often. Some 0.1 s even if nobody is late, so it is for rare occasions.
+    """
+    if world_size() == 1 or on_gpu():  # NCCL waits for half an hour
+        return
+    store = core.create_or_get_global_tcp_store()
+    turn = math.ceil(store.add(MET, 1) / world_size())
+    while store.add(MET, 0) < turn * world_size():
+        time.sleep(0.05)
+
+
+class Rank0:
+    """What process 0 says to all, one number at a time.
+
+    It may take its time between two numbers if it says so before: NaN sends the others to
+    `meet`, which has no time-out.
+    """
+
+    def __init__(self):
+        self._paused = False
+
+    def pause(self) -> None:
+        """In process 0: what it does until the next `broadcast` may take long."""
+        if rank() == 0 and world_size() > 1 and not on_gpu() and not self._paused:
+            _broadcast(math.nan)
+            self._paused = True
+
+    def broadcast(self, value: float) -> float:
+        """Process 0's value (never NaN), in every process."""
+        if world_size() == 1:
+            return value
+        if self._paused:
+            meet()
+            self._paused = False
+        shared = _broadcast(value)
+        while math.isnan(shared):
+            meet()
+            shared = _broadcast(value)
+        return shared
+
+
+_rank0 = Rank0()
+pause_others, broadcast_from_rank0 = _rank0.pause, _rank0.broadcast
+
+
+def _broadcast(value: float) -> float:
     shared = paddle.to_tensor([value], dtype="float64")
     dist.broadcast(shared, src=0)
     return shared.item()
@@ -285,6 +394,7 @@ def all_gather_object(items: list) -> list[list]:
     """
     if world_size() == 1:
         return [items]
+    meet()  # their shares may take very different times
     own = np.frombuffer(json.dumps(items).encode(), np.uint8)
     sizes: list[Tensor] = []
     dist.all_gather(sizes, paddle.to_tensor([len(own)], dtype="int64"))

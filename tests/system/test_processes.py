@@ -1,8 +1,10 @@
 """Several processes: how many, who they are, and how they end."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -52,6 +54,25 @@ def test_only_a_process_of_its_own_launches_others(monkeypatch):
     assert not should_launch(2)
 
 
+@pytest.mark.parametrize("count", [0, -1])
+def test_there_is_at_least_one_process(count):
+    with pytest.raises(ValueError, match=f"--processes must be at least 1, got {count}"):
+        should_launch(count)
+
+
+def test_without_gloo_one_process_works_alone(monkeypatch):
+    """The macOS and Windows wheels of Paddle have no such class."""
+    monkeypatch.delattr(processes.core, "ProcessGroupGloo")
+    monkeypatch.setattr(processes, "num_cores", lambda: 8)
+    monkeypatch.delenv("PADDLE_TRAINERS_NUM", raising=False)
+    assert best_process_count(8) == 1 and not should_launch(1)
+    with pytest.raises(ValueError, match="--processes 2: Paddle for .* has no gloo.* 1$"):
+        should_launch(2)
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")  # `paddle.distributed.launch` started it
+    with pytest.raises(ValueError, match="^2 processes: .* has no gloo"), processes.distributed():
+        pass
+
+
 # ---- one process alone -----------------------------------------------------------
 
 
@@ -84,8 +105,13 @@ def test_each_process_on_a_gpu_has_one_of_its_own(monkeypatch):
     settings = processes._worker_environments(2)
     assert [s["FLAGS_selected_gpus"] for s in settings] == ["0", "1"]
     assert all("OMP_NUM_THREADS" not in s for s in settings)
+    monkeypatch.delenv("PADDLE_TRAINERS_NUM", raising=False)
     with pytest.raises(ValueError, match="--processes 3: each needs a GPU, and there are 2"):
-        processes._worker_environments(3)
+        should_launch(3)
+
+
+def sleeping(seconds=60):
+    return subprocess.Popen([sys.executable, "-S", "-c", f"import time; time.sleep({seconds})"])
 
 
 def ended_with(code):
@@ -126,3 +152,69 @@ def test_a_failure_that_process_0_has_not_seen_is_reported(workers):
     workers.stderr_file(1).write_text("I0101 Paddle is well\nmaskrcnn-edu: no such image\n")
     with pytest.raises(ChildProcessError, match=r"1 of 2 failed \(exit code 3\).*\n  maskrcnn-edu"):
         workers.wait()
+
+
+def test_process_0_is_named_if_it_is_killed(workers):
+    workers.processes += [sleeping(), sleeping()]
+    workers.processes[0].kill()
+    workers.processes[0].wait()
+    with pytest.raises(
+        ChildProcessError, match=r"^process 0 of 2 failed \(signal SIGKILL, .*memory"
+    ):
+        workers.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="nobody can ask")
+def test_a_process_that_stands_still_ends_all(workers, monkeypatch):
+    monkeypatch.setattr(processes, "STOPPED_PERIOD", 0.3)
+    workers.processes += [sleeping(), sleeping()]
+    workers.processes[1].send_signal(signal.SIGSTOP)
+    with pytest.raises(ChildProcessError, match="^process 1 of 2 has been stopped for 0 s"):
+        workers.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="nobody can ask")
+def test_a_process_that_goes_on_in_time_ends_nothing(workers, monkeypatch):
+    monkeypatch.setattr(processes, "STOPPED_PERIOD", 5.0)
+    workers.processes += [sleeping(0.8)]
+    workers.processes[0].send_signal(signal.SIGSTOP)
+    threading.Timer(0.4, workers.processes[0].send_signal, [signal.SIGCONT]).start()
+    assert workers.wait() == 0
+
+
+# ---- two that talk ---------------------------------------------------------------
+
+TALK = """
+import time
+from maskrcnn_edu.system.device import choose_device
+from maskrcnn_edu.system.processes import *
+from maskrcnn_edu.system.processes import pause_others
+choose_device(quiet=True)
+with distributed():
+    first = broadcast_from_rank0(1.0 + rank())
+    pause_others()
+    if rank() == 0:
+        time.sleep(float({slow}))
+    second = broadcast_from_rank0(5.0 + rank())
+    if rank() == 1:
+        time.sleep(float({slow}))
+    print(first, second, all_gather_object([rank()]), flush=True)
+"""
+
+
+def talk(slow):
+    """What both of two processes print that wait ``slow`` seconds for each other."""
+    code = TALK.format(slow=slow)
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env={**os.environ, **own, "MASKRCNN_EDU_DEVICE": "cpu"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for own in processes._worker_environments(2)
+    ]  # fmt: skip
+    return [process.communicate(timeout=200)[0].strip() for process in started]
+
+
+@pytest.mark.skipif(not processes.has_gloo(), reason="no gloo")
+def test_process_0_says_that_it_takes_its_time():
+    assert talk(slow=1) == ["1.0 5.0 [[0], [1]]"] * 2
