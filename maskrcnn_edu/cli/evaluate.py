@@ -6,9 +6,11 @@ import argparse
 
 from tqdm import tqdm
 
+from maskrcnn_edu.cli.messages import printable
 from maskrcnn_edu.cli.options import add_weights, own_config
 from maskrcnn_edu.config.build import build
 from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.problems import summarize
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.inference.evaluate import Evaluation, evaluate, write_results
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
@@ -43,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
         )
+    if dataset.issues and rank() == 0:
+        print(printable(summarize(dataset.issues, options.json)))
     reader = build(config, Reader, ("EvalReader",))
     with distributed():
         result = _measure(model, dataset, reader)

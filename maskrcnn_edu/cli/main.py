@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ PACKAGES = {"paddle": "paddlepaddle", "PIL": "pillow", "yaml": "pyyaml"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if it worked, 2 if the input was at fault (one line says how)."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = [with_home(a) for a in (sys.argv[1:] if arguments is None else arguments)]
     warnings.filterwarnings("ignore", message=".*ccache.*")  # Paddle's; nothing is compiled here
     try:
         if arguments[:1] == [COMPLETION]:
@@ -71,6 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("maskrcnn-edu: interrupted", file=sys.stderr)
         return 130
+
+
+def with_home(argument: str) -> str:
+    """``~`` at the start of a path is the home folder, after ``--option=`` and ``KEY=`` too.
+
+    The shell leaves it alone there, and where there is no shell.
+    """
+    option, path = re.fullmatch(r"((?:--)?[\w.-]*=)?(.*)", argument, re.DOTALL).groups("")
+    return option + os.path.expanduser(path)
 
 
 def what_to_install(error: ImportError) -> str:

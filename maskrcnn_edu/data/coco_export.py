@@ -7,7 +7,8 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from maskrcnn_edu.data.validation import Annotations, ObjectEntry
+from maskrcnn_edu.data.object_entry import ObjectEntry
+from maskrcnn_edu.data.validation import Annotations
 
 
 def to_coco_dict(usable: Annotations) -> dict[str, Any]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import reprlib
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+NAME_OR_NUMBER = re.compile(r'"[^"]*"|\d[\d.,]*')
+"""What differs between two issues of one kind."""
 
 COLUMNS = (28, 12, 56, 44)  # characters: image, annotation, issue, fix
 
@@ -35,11 +39,16 @@ class Issue:
     message: str
     fix: str
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """Image and annotation, as far as there are any."""
         place = [] if self.image is None else [self.image]
         if self.annotation is not None:
             place.append(f"annotation {self.annotation}")
-        where = f"{', '.join(place)}: " if place else ""
+        return ", ".join(place)
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
         return f"{where}{self.message}; {self.fix}"
 
 
@@ -97,15 +106,40 @@ def shorten(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def summarize(issues: Sequence[Issue], name: str, limit: int = 5) -> str:
-    """The first issues of a file called ``name``, a line each, and how many more there are."""
+def summarize(issues: Sequence[Issue], name: str) -> str:
+    """The issues of a file called ``name``: a line for each kind; what concerns all comes last."""
     if not issues:
         return ""
-    lines = [f"{name}: {len(issues)} issue{'s' if len(issues) > 1 else ''}"]
-    lines += [f"  {issue}" for issue in issues[:limit]]
-    if len(issues) > limit:
-        lines.append(f"  ... and {len(issues) - limit} more; `maskrcnn-edu data check` shows all")
-    return "\n".join(lines)
+    count = f"{len(issues)} problem{'s' if len(issues) > 1 else ''}"
+    more = "; `maskrcnn-edu data check` lists them" if len(issues) > 1 else ""
+    return "\n".join([f"{name}: {count}{more}", *(f"  {line}" for line in kinds(issues))])
+
+
+def kinds(issues: Sequence[Issue], examples: int = 3) -> list[str]:
+    """A line for each kind of issue: how many there are, and where the first ones are.
+
+    Issues are of one kind if only names and numbers differ. The kinds come in the order of
+    their first issue, those that concern no single image last.
+    """
+    found: dict[str, list[Issue]] = {}
+    for issue in last_for_all(issues):
+        text = f"{issue.message}; {issue.fix}"
+        found.setdefault(NAME_OR_NUMBER.sub("#", text), []).append(issue)
+    lines = []
+    for first, *more in found.values():
+        if not more:
+            lines.append(str(first))
+            continue
+        places = [place for each in (first, *more)[:examples] if (place := each.place)]
+        etc = ", ..." if len(more) >= examples else ""
+        where = f" ({'; '.join(places)}{etc})" if places else ""
+        lines.append(f"{len(more) + 1} x {first.message}; {first.fix}{where}")
+    return lines
+
+
+def last_for_all(issues: Sequence[Issue]) -> list[Issue]:
+    """In the same order, but what concerns no single image or annotation at the end."""
+    return sorted(issues, key=lambda each: each.image is None and each.annotation is None)
 
 
 def table(issues: Sequence[Issue], limit: int = 50) -> str:
@@ -113,10 +147,10 @@ def table(issues: Sequence[Issue], limit: int = 50) -> str:
 
     Args:
         issues: in the order of the rows.
-        limit: at most so many rows; a last line says how many more there are.
+        limit: at most so many rows; below them is a line for each kind of issue.
     """
     rows = [("image", "annotation", "issue", "fix")]
-    for issue in issues[:limit]:
+    for issue in last_for_all(issues)[:limit]:
         annotation = "" if issue.annotation is None else str(issue.annotation)
         rows.append((issue.image or "", annotation, issue.message, issue.fix))
     wrapped = [[textwrap.wrap(t, w) for t, w in zip(row, COLUMNS)] for row in rows]
@@ -126,5 +160,5 @@ def table(issues: Sequence[Issue], limit: int = 50) -> str:
         for cells in itertools.zip_longest(*row, fillvalue=""):
             lines.append("  ".join(t.ljust(w) for t, w in zip(cells, widths)).rstrip())
     if len(issues) > limit:
-        lines.append(f"... and {len(issues) - limit} more")
+        lines += [f"... and {len(issues) - limit} more; all {len(issues)} by kind:", *kinds(issues)]
     return "\n".join(lines)

@@ -15,34 +15,25 @@ the three lists, or without any category or image that can be used, is an error.
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from maskrcnn_edu.data import rle
+from maskrcnn_edu.data.object_entry import ObjectEntry, Report, read_id, read_name, read_object
 from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
-from maskrcnn_edu.structures import Polygons
+from maskrcnn_edu.system.text_files import describe_value, read_json, whole_number
 
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 10**9)
 """Pillow decodes no image with more."""
 
-MIN_SIDE = 1e-3
-"""Pixels. A smaller box is a mistake, and could lose its area to rounding when it is resized."""
-
-MAX_ID = 2**53
-"""Every JSON reader agrees on whole numbers up to here."""
+MAX_OBJECTS = 100
+"""Of one image: so many detections are kept (``keep_top_k``) and counted (``maxDets``)."""
 
 SizeOf = Callable[[str], "tuple[int, int] | None"]
 """File name -> (height, width) of the upright image; None if it cannot be read."""
-
-Report = Callable[[str, str], None]
-"""Takes message and fix of something that is left out while the rest is used."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +50,6 @@ class ImageEntry:
     file_name: str
     height: int
     width: int
-
-
-@dataclass(frozen=True)
-class ObjectEntry:
-    """An entry of ``annotations`` that can be used; coordinates in pixels of the image file.
-
-    Attributes:
-        bbox: x, y, width and height as the file has them; from the shape if there are none.
-        label: 0 .. C-1.
-        shape: outlines [x1, y1, x2, y2, ...] float64, or the runs of an RLE ([runs] int64,
-            see `rle.parse`), which stay small until they are decoded.
-        is_crowd: a region of many objects.
-        ignore: not to be trained on.
-        area: as the file has it, in pixels; None if it says nothing that is usable.
-    """
-
-    bbox: tuple[float, float, float, float]
-    label: int
-    shape: Polygons | np.ndarray
-    is_crowd: bool
-    ignore: bool
-    area: float | None
 
 
 @dataclass(frozen=True)
@@ -117,25 +86,6 @@ def read_annotations(json_file: str | Path, size_of: SizeOf) -> Annotations:
     return check_content(read_json(json_file), size_of, str(json_file))
 
 
-def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        OSError: it cannot be opened.
-        ValueError: it is not JSON; the message names it.
-    """
-    try:
-        # files written on Windows may begin with a byte order mark
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except RecursionError:
-        raise ValueError(
-            f"{path}: its lists are nested too deeply; export the file again"
-        ) from None
-    except ValueError as error:  # also raised by bytes that are no UTF-8
-        fix = "download or export the file again"
-        raise ValueError(f"{path}: not JSON ({error}); {fix}") from error
-
-
 def check_content(content: Any, size_of: SizeOf, name: str) -> Annotations:
     """`read_annotations` for content that is already in memory, called ``name`` in messages."""
     categories, images, annotations = (
@@ -149,14 +99,36 @@ def check_content(content: Any, size_of: SizeOf, name: str) -> Annotations:
         check.image(entry, f"images[{i}]")
     _refuse_nothing(check.images, "images", check.issues, name)
     labels = {number: label for label, number in enumerate(sorted(check.categories))}
+    labels |= {number: labels[first] for number, first in check.same.items()}
     for i, entry in enumerate(annotations):
         check.annotation(entry, f"annotations[{i}]", labels)
-    if not any(check.objects):
-        message = "there is no usable annotation: nothing can be learned or measured"
-        check.issues.append(Issue(None, None, message, "annotate some objects"))
+    check.issues.extend(_judge_whole(check.objects))
     counts = {"categories": len(categories), "images": len(images), "annotations": len(annotations)}
     by_id = dict(sorted(check.categories.items()))
     return Annotations(by_id, check.images, check.objects, check.issues, counts)
+
+
+def _judge_whole(objects: list[list[ObjectEntry]]) -> Iterator[Issue]:
+    """What only all objects of a file together show; objects: a list for each image."""
+    everything = [each for row in objects for each in row]
+    if not everything:
+        message = "there is no usable annotation: nothing can be learned or measured"
+        yield Issue(None, None, message, "annotate some objects")
+    elif all(each.is_crowd for each in everything):
+        message = 'every object is a crowd ("iscrowd" 1): nothing can be learned or measured'
+        yield Issue(None, None, message, 'write "iscrowd": 0 for single objects')
+    elif all(each.ignore or each.is_crowd for each in everything):
+        message = 'every object is marked "ignore": nothing can be learned'
+        yield Issue(None, None, message, 'write "ignore": 0 for objects to train on')
+    counts = [sum(not each.is_crowd for each in row) for row in objects]
+    crowded = sum(count > MAX_OBJECTS for count in counts)
+    if crowded:
+        message = (
+            f"{crowded} of {len(objects)} images hold more than {MAX_OBJECTS} objects, up to "
+            f"{max(counts)}; prediction keeps {MAX_OBJECTS} (keep_top_k), and AP counts "
+            f"{MAX_OBJECTS} (maxDets)"
+        )
+        yield Issue(None, None, message, "raise keep_top_k, or cut the images into smaller ones")
 
 
 def _section(content: Any, section: str, name: str) -> list[Any]:
@@ -181,6 +153,7 @@ class _Check:
 
     size_of: SizeOf
     categories: dict[int, str] = field(default_factory=dict)
+    same: dict[int, int] = field(default_factory=dict)  # category id -> first one of its name
     images: list[ImageEntry] = field(default_factory=list)
     objects: list[list[ObjectEntry]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
@@ -190,11 +163,17 @@ class _Check:
 
     def category(self, entry: Any, place: str) -> None:
         try:
-            number, name = _id(entry, "id"), _text(entry, "name")
-            if number in self.categories:
+            number, name = read_id(entry, "id"), read_name(entry, "name")
+            if number in self.categories or number in self.same:
                 message = f"the id {number} is used twice"
                 raise InvalidAnnotation(message, "give every category its own id")
-            self.categories[number] = name
+            first = next((n for n, known in self.categories.items() if known == name), None)
+            if first is None:
+                self.categories[number] = name
+            else:
+                self.same[number] = first
+                message = f"the name {shorten(name)} is used twice; {number} is taken for {first}"
+                raise InvalidAnnotation(message, "give every class one category, with its own name")
         except InvalidAnnotation as reason:
             self.issues.append(Issue(None, None, f"{place}: {reason.message}", reason.fix))
 
@@ -202,7 +181,7 @@ class _Check:
         if isinstance(entry, dict) and entry.get("file_name"):
             place = shorten(entry["file_name"])
         with collect_issue(self.issues, place):
-            number = _id(entry, "id")
+            number = read_id(entry, "id")
             if number in self.rows:
                 message = f"the image id {number} is used twice"
                 raise InvalidAnnotation(message, "give every image its own id")
@@ -214,12 +193,12 @@ class _Check:
             self.objects.append([])
 
     def _image_entry(self, number: int, entry: dict[str, Any], place: str) -> ImageEntry:
-        name = _text(entry, "file_name")
+        name = read_name(entry, "file_name")
         if name in self.names:
             message = f"the image is listed twice, as {self.names[name]} and as {number}"
             raise InvalidAnnotation(message, "keep one entry, with all annotations")
-        height, width = entry.get("height"), entry.get("width")
-        if not all(type(side) is int and side > 0 for side in (height, width)):
+        height, width = (whole_number(entry.get(key)) for key in ("height", "width"))
+        if not (height and width) or min(height, width) < 0:
             height, width = self._size_of_file(entry, name, place)
         if height * width > MAX_PIXELS:
             message = f"{shorten(width)} x {shorten(height)} pixels are more than Pillow decodes"
@@ -227,7 +206,7 @@ class _Check:
         return ImageEntry(number, name, height, width)
 
     def _size_of_file(self, entry: dict[str, Any], name: str, place: str) -> tuple[int, int]:
-        stated = ", ".join(f'"{key}" {shorten(entry.get(key))}' for key in ("height", "width"))
+        stated = ", ".join(f'"{k}" {describe_value(entry.get(k))}' for k in ("height", "width"))
         size = self.size_of(name)
         if size is None:
             message = f"no size ({stated}), and the image cannot be read"
@@ -239,7 +218,7 @@ class _Check:
 
     def annotation(self, entry: Any, place: str, labels: dict[int, int]) -> None:
         number = entry.get("id") if isinstance(entry, dict) else None
-        name = number if type(number) is int and abs(number) <= MAX_ID else place
+        name = place if whole_number(number) is None else whole_number(number)
         row = None
         with collect_issue(self.issues, None, name):
             row = self._row(entry)
@@ -259,7 +238,7 @@ class _Check:
                 report("it is marked ignore, and not trained on", "nothing, if that is meant")
 
     def _row(self, entry: Any) -> int | None:
-        number = _id(entry, "image_id")
+        number = read_id(entry, "image_id")
         if number not in self.rows:
             message = f'its "image_id" {number} is not among images'
             raise InvalidAnnotation(message, "add the image, or remove the annotation")
@@ -268,7 +247,7 @@ class _Check:
     def _check_id(self, entry: dict[str, Any], report: Report) -> None:
         """Ids of annotations are only names: those without a good one are used all the same."""
         try:
-            number = _id(entry, "id")
+            number = read_id(entry, "id")
         except InvalidAnnotation as reason:
             report(f"{reason.message}; it is used all the same", reason.fix)
             return
@@ -278,131 +257,3 @@ class _Check:
             raise InvalidAnnotation("it is listed twice", "remove one of the two")
         else:
             report("its id is used twice; both are used", "give every annotation its own id")
-
-
-def _id(entry: Any, key: str) -> int:
-    if not isinstance(entry, dict):
-        raise InvalidAnnotation(f"{shorten(entry)} is no entry", 'write it as {"id": ..., ...}')
-    if key not in entry:
-        raise InvalidAnnotation(f'no "{key}"', f'add a whole number as "{key}"')
-    number = entry[key]
-    if type(number) is not int or abs(number) > MAX_ID:
-        kind = "the text " if isinstance(number, str) else ""
-        message = f'"{key}" is {kind}{shorten(number)}, no whole number'
-        raise InvalidAnnotation(message, f'write "{key}" as a number without quotes, everywhere')
-    return number
-
-
-def _text(entry: dict[str, Any], key: str) -> str:
-    if key not in entry:
-        raise InvalidAnnotation(f'no "{key}"', f'add "{key}"')
-    text = entry[key]
-    if not isinstance(text, str) or not text.strip() or not text.isprintable():
-        message = f'"{key}" is {shorten(text)}, no printable text'
-        raise InvalidAnnotation(message, f'write "{key}" as text')
-    return text
-
-
-def read_object(
-    entry: dict[str, Any], labels: dict[int, int], height: int, width: int, report: Report
-) -> ObjectEntry:
-    """One annotation.
-
-    Args:
-        entry: as the file has it.
-        labels: category id -> label.
-        height, width: of its image.
-        report: hears of parts that are left out while the rest is used.
-
-    Raises:
-        InvalidAnnotation: it says why.
-    """
-    category = _id(entry, "category_id")
-    if category not in labels:
-        message = f'its "category_id" {category} is not among categories'
-        raise InvalidAnnotation(message, "add the category, or remove the annotation")
-    is_crowd = entry.get("iscrowd", 0)
-    if type(is_crowd) not in (int, bool) or is_crowd not in (0, 1):
-        message = f'its "iscrowd" is {shorten(is_crowd)}'
-        raise InvalidAnnotation(message, 'write "iscrowd": 0, or 1 for a crowd')
-    shape = _shape(entry.get("segmentation"), height, width, report)
-    bbox = _bbox(entry.get("bbox"), shape, height, width)
-    area = entry.get("area")
-    if area is not None and not (are_numbers([area]) and area > 0):
-        message = f'its "area" is {shorten(area)}; that of the mask is used'
-        report(message, "write the number of its pixels, or nothing")
-        area = None
-    ignore = bool(entry.get("ignore"))
-    return ObjectEntry(bbox, labels[category], shape, bool(is_crowd), ignore, area)
-
-
-def _shape(segmentation: Any, height: int, width: int, report: Report) -> Polygons | np.ndarray:
-    fix = "outline the object, or remove the annotation"
-    if not segmentation:
-        message = "no segmentation, and masks cannot be trained from a box"
-        raise InvalidAnnotation(message, fix)
-    if isinstance(segmentation, dict):
-        return rle.parse(segmentation, height, width)
-    parts = []
-    for part in segmentation if isinstance(segmentation, list) else ():
-        reason = _bad_part(part, height, width)
-        if reason is None:
-            parts.append(np.array(part, np.float64))
-        else:
-            report(reason, "outline this part again, or remove it")
-    if not parts:
-        raise InvalidAnnotation("no usable polygon", fix)
-    return parts
-
-
-def _bad_part(part: Any, height: int, width: int) -> str | None:
-    """Why a polygon is none; None if it is one."""
-    if not are_numbers(part) or len(part) < 6 or len(part) % 2:
-        return "a polygon part is not [x1, y1, x2, y2, ...] with 3 points or more"
-    for values, side in ((part[0::2], width), (part[1::2], height)):
-        # a shape that leaves the image may keep its corners
-        if min(values) < -2 * side or max(values) > 3 * side:
-            return "a polygon part lies far outside the image"
-    return None
-
-
-def are_numbers(values: Any) -> bool:
-    """Whether this is a list of finite numbers."""
-    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
-        return False
-    try:
-        return math.isfinite(sum(values))  # one nan or inf spoils the sum
-    except OverflowError:  # a whole number that no float can hold
-        return False
-
-
-def _bbox(
-    bbox: Any, shape: Polygons | np.ndarray, height: int, width: int
-) -> tuple[float, float, float, float]:
-    """x, y, width and height; checked to have area in the image, and to meet the shape."""
-    fix = "draw it again, or remove the annotation"
-    x1, y1, x2, y2 = _extent(shape, height)
-    if bbox is None:
-        bbox = [x1, y1, x2 - x1, y2 - y1]
-    elif not are_numbers(bbox) or len(bbox) != 4:
-        raise InvalidAnnotation(f"its bbox is {shorten(bbox)}, not [x, y, w, h]", fix)
-    box = clip_boxes(np.array([bbox], np.float64), height, width)[0]
-    if (box[2:] - box[:2] < MIN_SIDE).any():
-        raise InvalidAnnotation("its box has no area inside the image", fix)
-    if min(box[2], x2) <= max(box[0], x1) or min(box[3], y2) <= max(box[1], y1):
-        raise InvalidAnnotation("its segmentation has no area inside its box", fix)
-    return tuple(bbox)
-
-
-def _extent(shape: Polygons | np.ndarray, height: int) -> tuple[float, float, float, float]:
-    """x1, y1, x2, y2 of the whole shape."""
-    if not isinstance(shape, list):
-        return tuple(rle.to_bbox(shape, height).tolist())
-    points = np.concatenate(shape).reshape(-1, 2)
-    return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
-
-
-def clip_boxes(bboxes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[G, 4] x, y, width, height -> [G, 4] float32 corners inside the image."""
-    corners = np.concatenate([bboxes[:, :2], bboxes[:, :2] + bboxes[:, 2:]], axis=1)
-    return np.clip(corners, 0, [width, height, width, height]).astype(np.float32)

@@ -6,9 +6,10 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.image_file import read_image
+from maskrcnn_edu.data.image_names import IMAGE_ENDINGS, is_image_name
 from maskrcnn_edu.data.loader import collate
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.rle import encode_crop
@@ -31,10 +33,6 @@ from maskrcnn_edu.structures import Batch, Detections, PredictionStages
 from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.system.os_errors import in_words
 from maskrcnn_edu.weights.folder import ClassNames
-
-IMAGE_ENDINGS = (
-    ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".heic",
-)  # fmt: skip
 
 
 def predict_image(model: MaskRCNN, config: Config, image: np.ndarray) -> PredictionStages:
@@ -68,7 +66,8 @@ def _batch(config: Config, image: np.ndarray) -> Batch:
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """The image files meant by files and folders (a folder's in order of name).
 
-    A folder's hidden files are not meant, whatever their ending.
+    A folder's hidden files are not meant, whatever their ending, nor overlays beside
+    their images.
 
     Raises:
         ValueError: a path does not exist, or a folder holds no image.
@@ -77,7 +76,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if _looks_like_an_image(p))
+            inside = _images_inside(path)
             if not inside:
                 raise ValueError(f"{path}: no image in this folder ({', '.join(IMAGE_ENDINGS)})")
             files += inside
@@ -88,8 +87,17 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     return files
 
 
-def _looks_like_an_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
+def _images_inside(folder: Path) -> list[Path]:
+    """A folder's images by name, without the overlays that `predict_images` has made of them."""
+    images = sorted(path for path in folder.iterdir() if is_image_name(Path(path.name)))
+    stems = {path.stem for path in images}
+    return [path for path in images if not _is_overlay(path.name, stems)]
+
+
+def _is_overlay(name: str, stems: Collection[str]) -> bool:
+    """Whether `overlay_names` gives this name to an image with one of these stems."""
+    stem = name.removesuffix("_found.png")
+    return stem != name and (stem in stems or re.sub(r"_[0-9]+$", "", stem) in stems)
 
 
 def overlay_names(paths: Sequence[Path], out_dir: Path) -> list[str]:

@@ -238,7 +238,7 @@ def test_every_file_that_is_no_photo_is_told_in_one_line(tmp_path):
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
-    def refuse(path):
+    def refuse(path, **_):
         raise PermissionError(13, "Permission denied", str(path))
 
     photo = save(tmp_path / "secret.png")
@@ -459,3 +459,12 @@ def test_any_file_is_predicted_or_refused_in_one_line(tiny, file):
         x, y, w, h = result["bbox"]
         assert min(x, y, w, h) >= 0 and x + w <= width * 1.0001 and y + h <= height * 1.0001
         assert rle.decode(result["segmentation"]).shape == (height, width)
+
+
+def test_overlays_beside_their_images_are_no_images(tmp_path):
+    names = ["a.png", "a_found.png", "a_2_found.png", "a.jpg", "b_found.png", ".a.png", "a.txt"]
+    for name in names:
+        (tmp_path / name).touch()
+    found = [path.name for path in find_images([tmp_path])]
+    assert found == ["a.jpg", "a.png", "b_found.png"]  # there is no b
+    assert find_images([tmp_path / "a_found.png"]) == [tmp_path / "a_found.png"]  # asked for

@@ -19,7 +19,7 @@ from maskrcnn_edu.data.importers.write_coco import (
     relative_name,
 )
 from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
-from maskrcnn_edu.data.validation import read_json
+from maskrcnn_edu.system.text_files import read_json
 
 
 def read_labelme(folder: str | Path) -> ImportResult:

@@ -18,7 +18,7 @@ from maskrcnn_edu.data.importers.write_coco import (
     relative_name,
 )
 from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
-from maskrcnn_edu.data.validation import read_json
+from maskrcnn_edu.system.text_files import read_json
 
 ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
 """Region attributes that usually hold the class, in the order they are looked for."""

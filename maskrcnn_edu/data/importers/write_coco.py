@@ -16,6 +16,7 @@ import numpy as np
 
 from maskrcnn_edu.data.coco_export import to_coco_dict
 from maskrcnn_edu.data.image_file import read_image
+from maskrcnn_edu.data.object_entry import ObjectEntry, read_object
 from maskrcnn_edu.data.problems import (
     InvalidAnnotation,
     Issue,
@@ -23,7 +24,7 @@ from maskrcnn_edu.data.problems import (
     collect_issue,
     shorten,
 )
-from maskrcnn_edu.data.validation import Annotations, ImageEntry, ObjectEntry, read_object
+from maskrcnn_edu.data.validation import Annotations, ImageEntry
 from maskrcnn_edu.system.os_errors import in_words
 
 
