@@ -7,6 +7,7 @@ and reported in `CocoDataset.issues`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ import numpy as np
 from maskrcnn_edu.data import rle
 from maskrcnn_edu.data.coco_export import to_coco_dict
 from maskrcnn_edu.data.image_file import read_image, stored_size
-from maskrcnn_edu.data.problems import Issue, collect_issue, shorten
-from maskrcnn_edu.data.validation import Annotations, clip_boxes, read_annotations
+from maskrcnn_edu.data.image_names import ImageNames
+from maskrcnn_edu.data.object_entry import clip_boxes
+from maskrcnn_edu.data.problems import Issue, UnreadableImage, collect_issue, shorten
+from maskrcnn_edu.data.validation import Annotations, read_annotations
 from maskrcnn_edu.structures import GroundTruth, Polygons, Segmentation
 
 
@@ -61,6 +64,12 @@ def sample_from_array(rgb: np.ndarray, image_id: int = 0) -> Sample:
     return Sample(rgb, image_id, np.array(rgb.shape[:2], np.float32), ones)
 
 
+MAX_MASK_BYTES = 1 << 30
+"""What the masks of one image may take, cropped to their objects."""
+MASK_BYTES_UNSEEN = 1 << 26
+"""For more than that the image must be there, and of the size that the masks are for."""
+
+
 class CocoDataset:
     """Samples of one annotation file, in the order of its ``images``.
 
@@ -86,6 +95,7 @@ class CocoDataset:
         """
         self.json_file = Path(json_file)
         self.image_dir = Path(image_dir)
+        self._names = ImageNames(self.image_dir)
         self._annotations: Annotations = read_annotations(json_file, self._stored_size)
         self.category_ids: list[int] = list(self._annotations.categories)
         self.class_names: list[str] = list(self._annotations.categories.values())
@@ -101,14 +111,19 @@ class CocoDataset:
         return len(self._annotations.images)
 
     def __getitem__(self, i: int) -> Sample:
-        """Sample ``i`` with ground truth in the image frame and the image not yet read."""
+        """Sample ``i`` with ground truth in the image frame and the image not yet read.
+
+        Raises:
+            UnreadableImage: its masks would take more than `MAX_MASK_BYTES`.
+        """
         height, width = self._size(i)
         objects = [each for each in self._annotations.objects[i] if not each.ignore]
+        self._check_masks(i)
         boxes = np.array([each.bbox for each in objects], np.float64).reshape(-1, 4)
         gt = GroundTruth(
             boxes=clip_boxes(boxes, height, width),
             labels=np.array([each.label for each in objects], np.int64),
-            segms=[_segmentation(each.shape, height, width) for each in objects],
+            segms=[_segmentation(each.shape, height) for each in objects],
             is_crowd=np.array([each.is_crowd for each in objects], bool),
         )
         shape = np.array([height, width], np.float32)
@@ -120,8 +135,8 @@ class CocoDataset:
         return self._annotations.images[i].file_name
 
     def image_path(self, i: int) -> Path:
-        """Where sample ``i``'s image is."""
-        return self.image_dir / self.file_name(i)
+        """Where sample ``i``'s image is: its name may be written in another form."""
+        return self.image_dir / self._names.find(self.file_name(i))
 
     def entry_counts(self) -> dict[str, int]:
         """How many ``images``, ``categories`` and ``annotations`` the file lists."""
@@ -145,19 +160,36 @@ class CocoDataset:
     def image_issue(self, i: int) -> Issue | None:
         """Read sample ``i``'s image as `Decode` does; what is wrong with it, or None."""
         issues: list[Issue] = []
-        with collect_issue(issues, shorten(self.file_name(i))):
-            read_image(self.image_path(i), self._size(i))
+        name, path = self.file_name(i), self.image_path(i)
+        with collect_issue(issues, shorten(name)):
+            if not os.path.lexists(path) and (near := self._names.near(name)):
+                message = f"no such image, but there is {shorten(near)}"
+                raise UnreadableImage(path, message, 'write that as "file_name", if it is meant')
+            read_image(path, self._size(i))
+            self._check_masks(i)
         return issues[0] if issues else None
+
+    def _check_masks(self, i: int) -> None:
+        """Before masks are decoded: a few kB can stand for gigabytes of an image that is not so."""
+        size, path = self._size(i), self.image_path(i)
+        shapes = [e.shape for e in self._annotations.objects[i] if not isinstance(e.shape, list)]
+        boxes = np.array([rle.to_bbox(runs, size[0]) for runs in shapes]).reshape(-1, 4)
+        needed = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1, dtype=np.float64).sum())
+        if needed > MASK_BYTES_UNSEEN and stored_size(path) not in (size, size[::-1]):
+            read_image(path, size)  # says why it cannot be
+        if needed > MAX_MASK_BYTES:
+            message = f"its {len(shapes)} masks take {needed / 1e9:.1f} GB"
+            raise UnreadableImage(path, message, "outline objects by polygons, or cut the image")
 
     def _size(self, i: int) -> tuple[int, int]:
         return self._annotations.images[i].height, self._annotations.images[i].width
 
     def _stored_size(self, file_name: str) -> tuple[int, int] | None:
-        return stored_size(self.image_dir / file_name)
+        return stored_size(self.image_dir / self._names.find(file_name))
 
 
-def _segmentation(shape: Polygons | np.ndarray, height: int, width: int) -> Segmentation:
+def _segmentation(shape: Polygons | np.ndarray, height: int) -> Segmentation:
     """Fresh arrays for the ground truth: copied polygons, or runs decoded and cropped."""
     if isinstance(shape, list):
         return [part.copy() for part in shape]
-    return rle.crop(rle.decode(shape, height, width))
+    return rle.decode_crop(shape, height)
