@@ -28,7 +28,7 @@ from maskrcnn_edu.model.bbox.cotuning import COTBBoxHead, COTLoss
 from maskrcnn_edu.model.bbox.head import BBoxHead, TwoFCHead
 from maskrcnn_edu.model.bbox.postprocess import BBoxPostProcess, MultiClassNMS, RCNNBox
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
-from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.losses import GIoULoss, SIoULoss, SmoothL1Loss
 from maskrcnn_edu.model.mask.head import MaskFeat, MaskHead
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
 from maskrcnn_edu.model.mask.targets import MaskAssigner
@@ -55,7 +55,7 @@ SECTIONS = {
         MaskRCNN, ResNet, Res5Head, FPN, RPNHead, AnchorGenerator, RPNTargetAssign,
         ProposalGenerator, RoIAlign, BBoxHead, TwoFCHead, BBoxAssigner, BBoxPostProcess, RCNNBox,
         MultiClassNMS, MaskHead, MaskFeat, MaskAssigner, MaskPostProcess, SmoothL1Loss, GIoULoss,
-        COTLoss, LearningRate, OptimizerBuilder,
+        SIoULoss, COTLoss, LearningRate, OptimizerBuilder,
     )
 } | {"TrainReader": Reader, "EvalReader": Reader}  # fmt: skip
 

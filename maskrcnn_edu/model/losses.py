@@ -83,9 +83,54 @@ class GIoULoss:
         """Row by row: boxes [R, 4] and their targets [R, 4], in any one frame -> [R]."""
         if is_empty(pred):
             return pred[:, 0]
-        smallest, largest = paddle.minimum(pred, target), paddle.maximum(pred, target)
-        overlap = (smallest[:, 2:] - largest[:, :2]).clip(min=0).prod(axis=1)
-        union = bbox_area(pred) + bbox_area(target) - overlap + self.eps
-        hull_area = (largest[:, 2:] - smallest[:, :2]).prod(axis=1) + self.eps
+        overlap, union, hull = _compare(pred, target)
+        union, hull_area = union + self.eps, hull.prod(axis=1) + self.eps
         giou = overlap / union - (hull_area - union) / hull_area
         return (1 - giou) * self.loss_weight
+
+
+def _compare(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Areas of overlap and union [R], width and height of the box around both [R, 2]."""
+    smallest, largest = paddle.minimum(pred, target), paddle.maximum(pred, target)
+    overlap = (smallest[:, 2:] - largest[:, :2]).clip(min=0).prod(axis=1)
+    union = bbox_area(pred) + bbox_area(target) - overlap
+    return overlap, union, largest[:, 2:] - smallest[:, :2]
+
+
+@dataclass(frozen=True)
+class SIoULoss:
+    """1 - IoU, and what distance and shape cost: the centres move along an axis first::
+
+        1 - IoU + (distance + shape) / 2
+        angle    = sin(2 * a) = 2 * |dx| * |dy| / (dx ** 2 + dy ** 2)
+        distance = sum over both axes of 1 - exp((angle - 2) * (d / hull) ** 2)
+        shape    = sum over both sides of (1 - exp(-|s - t| / max(s, t))) ** theta
+
+    with (dx, dy) from centre to centre, a the angle between that and an axis, hull the sides
+    of the smallest box that holds both, s and t the sides of the two boxes.
+
+    Source: Gevorgyan, SIoU Loss, 2022.
+    """
+
+    compares_boxes: ClassVar[bool] = True
+    loss_weight: float = 1.0
+    eps: float = 1e-10
+    theta: float = 4.0
+
+    def __post_init__(self):
+        at_least(0, loss_weight=self.loss_weight)
+        above_zero(eps=self.eps, theta=self.theta)
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Row by row: boxes [R, 4] and their targets [R, 4], in any one frame -> [R]."""
+        if is_empty(pred):
+            return pred[:, 0]
+        overlap, union, hull = _compare(pred, target)
+        apart = (pred[:, :2] + pred[:, 2:] - target[:, :2] - target[:, 2:]) / 2  # [R, 2]
+        angle = 2 * apart.abs().prod(axis=1) / ((apart**2).sum(axis=1) + self.eps)
+        distance = 1 - paddle.exp((angle - 2).unsqueeze(1) * (apart / hull) ** 2)
+        sides, wanted = pred[:, 2:] - pred[:, :2], target[:, 2:] - target[:, :2]
+        change = (sides - wanted).abs() / paddle.maximum(sides, wanted)
+        shape = (1 - paddle.exp(-change)) ** self.theta
+        cost = (distance + shape).sum(axis=1) / 2
+        return (1 - overlap / (union + self.eps) + cost) * self.loss_weight

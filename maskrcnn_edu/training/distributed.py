@@ -9,14 +9,13 @@ import paddle
 import paddle.distributed as dist
 from paddle import Tensor
 
-from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import TrainingStages
 from maskrcnn_edu.system.processes import world_size
 
 # ---------------------------------------------------------------- what is shared
 
 
-def loss_counts(model: MaskRCNN, stages: TrainingStages) -> dict[str, int]:
+def loss_counts(stages: TrainingStages) -> dict[str, int]:
     """How many things each loss of a training step is a mean over: images, or RoIs.
 
     Shapes alone are read, so the device is not waited for.
@@ -24,12 +23,11 @@ def loss_counts(model: MaskRCNN, stages: TrainingStages) -> dict[str, int]:
     images = len(stages.batch)  # the RPN asks for as many anchors in each
     rois = sum(len(s) for s in stages.samples)
     foreground = sum(len(t) for t in stages.mask_targets)
-    boxes = foreground if model.bbox_head.loss_normalize_pos else rois
     counts = {
         "loss_rpn_cls": images,
         "loss_rpn_reg": images,
-        "loss_bbox_cls": boxes,
-        "loss_bbox_reg": boxes,
+        "loss_bbox_cls": rois,
+        "loss_bbox_reg": rois,
         "loss_bbox_cls_cot": foreground,
         "loss_mask": foreground,
     }
@@ -56,14 +54,14 @@ def loss_weights(counts: dict[str, int]) -> dict[str, Tensor]:
     return dict(zip(counts, weights.unbind(0)))
 
 
-def balanced_loss(model: MaskRCNN, stages: TrainingStages) -> Tensor:
+def balanced_loss(stages: TrainingStages) -> Tensor:
     """The loss whose gradients, averaged over all processes, are the whole batch's; a scalar.
 
     With one process the sum of the losses as it is.
     """
     if world_size() == 1:
         return stages.loss
-    weights = loss_weights(loss_counts(model, stages))
+    weights = loss_weights(loss_counts(stages))
     return sum(loss * weights[name] for name, loss in stages.losses.items())
 
 

@@ -169,7 +169,7 @@ def accumulate_gradients(
     for batch in batches:
         with autocast(amp):
             stages = model(batch)
-        scaler.scale(balanced_loss(model, stages) / len(batches)).backward()
+        scaler.scale(balanced_loss(stages) / len(batches)).backward()
         losses.append(stages.losses)
     return losses, stages
 

@@ -5,12 +5,15 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from maskrcnn_edu.config.build import build, build_model
 from maskrcnn_edu.config.schema import DEFAULT_SECTIONS, load_config, parse_config
 from maskrcnn_edu.config.yaml_files import ConfigError
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.model.optimizer import LearningRate, OptimizerBuilder
+
+from .test_config import VALUES
 
 SMALL = [
     "ResNet: {depth: 10, ch_in: 8, ch_out_list: [4, 4, 8, 8], return_idx: [2], num_stages: 3}\n",
@@ -166,10 +169,11 @@ def test_a_whole_number_may_be_written_with_a_point():
         ("BBoxHead: {bbox_weight: [1, 2, 3, 0]}\n", ["bbox_weight", "above 0"]),
         ("BBoxAssigner: {cascade_iou: []}\n", ["cascade_iou", "a threshold for each stage"]),
         ("BBoxAssigner: {cascade_iou: [0.5, 5]}\n", ["cascade_iou.1", "0 .. 1, got 5"]),
+        ("BBoxAssigner: {bg_thresh: -1}\n", ["BBoxAssigner.bg_thresh", "at least 0"]),
         ("BBoxAssigner: {ignore_thresh: -2}\n", ["ignore_thresh", "-1 for no such limit"]),
         ("MaskFeat: {num_convs: -1}\n", ["MaskFeat.num_convs", "at least 0, got -1"]),
         ("BBoxPostProcess: {nms: {keep_top_k: -3}}\n", ["keep_top_k", "-1 for all"]),
-        ("BBoxPostProcess: {nms: {score_threshold: 5}}\n", ["score_threshold", "0 .. 1"]),
+        ("BBoxPostProcess: {nms: {score_threshold: 5}}\n", ["score_threshold", "at most 1"]),
         ("RoIAlign: {resolution: 0}\n", ["RoIAlign.resolution", "at least 1"]),
         ("LearningRate: {schedulers: [{name: LinearWarmup, steps: -1}]}\n", ["schedulers.0.steps"]),
         ("LearningRate: {schedulers: [{name: PiecewiseDecay}]}\n", ["schedulers.0", "milestones"]),
@@ -354,3 +358,19 @@ def test_a_configuration_in_gbk_is_named_with_the_fix(tmp_path):
 def test_a_strange_set_is_named(setting):
     with pytest.raises(ConfigError, match="--set"):
         load_config("shapes_fpn", [setting])
+
+
+def test_the_documents_values_say_enough_to_train(tmp_path):
+    (tmp_path / "document.yml").write_text(VALUES, encoding="utf-8")
+    config = load_config(tmp_path / "document.yml", ["num_classes=3", "TrainReader.batch_size=2"])
+    assert not set(DEFAULT_SECTIONS) & set(yaml.safe_load(VALUES))
+    train, test = (build(config, Reader, (name,)) for name in ("TrainReader", "EvalReader"))
+    assert (train.batch_size, train.shuffle, test.batch_size, test.shuffle) == (2, True, 1, False)
+    assert [type(t).__name__ for t in train.transforms()[0]] == [
+        "Decode", "RandomResize", "RandomFlip", "NormalizeImage", "Permute",
+    ]  # fmt: skip
+    rate = build(config, LearningRate)
+    assert [rate.at(0, 0.0), rate.at(1000, 0.1), rate.at(9000, 0.7)] == pytest.approx(
+        [0.00125 * 0.001, 0.00125, 0.000125]
+    )
+    assert build(config, OptimizerBuilder).optimizer == {"type": "Momentum", "momentum": 0.9}

@@ -1,10 +1,12 @@
 """Regression losses of single numbers and of boxes on squared paper."""
 
+import math
+
 import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.losses import GIoULoss, SIoULoss, SmoothL1Loss
 
 
 def tensor(rows):
@@ -81,3 +83,44 @@ def test_boxes_without_area_give_a_number():
 
 def test_who_compares_boxes():
     assert GIoULoss.compares_boxes and not SmoothL1Loss.compares_boxes
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ([0, 0, 2, 2], 0),
+        # side by side: no angle; half the hull's width apart
+        ([2, 0, 4, 2], 1 + (1 - math.exp(-2 * 0.25)) / 2),
+        # corner to corner, 45 degrees: the angle costs 1; half the hull apart in both directions
+        ([2, 2, 4, 4], 1 + 2 * (1 - math.exp(-1 * 0.25)) / 2),
+        # (2, 1) apart: angle 2 * 2 * 1 / 5, hull 4 x 3, no overlap
+        (
+            [2, 1, 4, 3],
+            1 + (2 - math.exp(-1.2 * (2 / 4) ** 2) - math.exp(-1.2 * (1 / 3) ** 2)) / 2,
+        ),
+        # one centre, twice as wide: overlap 4, union 8, the width changes by half
+        ([-1, 0, 3, 2], 1 - 4 / 8 + (1 - math.exp(-0.5)) ** 4 / 2),
+    ],
+)
+def test_siou_by_hand(other, expected):
+    for a, b in (([0, 0, 2, 2], other), (other, [0, 0, 2, 2])):
+        assert SIoULoss()(tensor([a]), tensor([b])).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_sious_options():
+    one, wide = tensor([[0, 0, 2, 2]]), tensor([[-1, 0, 3, 2]])
+    expected = 0.5 + (1 - math.exp(-0.5)) ** 2 / 2
+    assert SIoULoss(theta=2.0)(one, wide).item() == pytest.approx(expected, abs=1e-6)
+    assert SIoULoss(loss_weight=3.0)(one, one + 2).item() == pytest.approx(
+        3 * (2 - math.exp(-0.25)), abs=1e-5
+    )
+    assert SIoULoss()(paddle.zeros([0, 4]), paddle.zeros([0, 4])).shape == [0]
+    with pytest.raises(ValueError, match="theta must be above 0"):
+        SIoULoss(theta=0.0)
+
+
+def test_siou_has_a_gradient_for_equal_boxes_too():
+    pred = tensor([[0, 0, 2, 2], [1, 0, 4, 2]])
+    pred.stop_gradient = False
+    SIoULoss()(pred, tensor([[0, 0, 2, 2], [0, 0, 2, 2]])).sum().backward()
+    assert np.isfinite(pred.grad.numpy()).all() and pred.grad.numpy()[1].any()

@@ -101,28 +101,31 @@ MATCHED = ("matches", "tgt_gt_inds", "tgt_bboxes", "bboxes", "deltas")
 def _ties_of_image(
     boxes: np.ndarray, gt: Arrays, unique: np.ndarray, want: Arrays, got: Arrays
 ) -> Arrays:
-    """Outputs that follow from the matched object: ours, where there is a choice."""
-    new: Arrays = {}
-    for name in (n for n in MATCHED if n in want and n in got):
-        theirs, ours = want[name], got[name]
-        assert theirs.shape == ours.shape, name
-        new[name] = np.where(unique if theirs.ndim == 1 else unique[:, None], theirs, ours)
-    index = next(got[n] for n in ("matches", "tgt_gt_inds", "gt_index") if n in got)
-    labels = next(got[n] for n in ("labels", "tgt_labels") if n in got)
-    if "tgt_labels" in want:
-        new["tgt_labels"] = want["tgt_labels"]
-    if len(gt["gt_bbox"]) == 0:
+    """Where there is a choice: that we chose one of the best, and what follows from it."""
+    objects = gt["gt_bbox"]
+    new = {n: want[n] for n in (*MATCHED, "tgt_labels") if n in want and n in got}
+    if unique.all():
         return new
-    overlaps = reference.iou(gt["gt_bbox"], boxes)
+    index = next(got[n] for n in ("matches", "tgt_gt_inds", "gt_index") if n in got)
+    overlaps, near_crowd = reference.iou(objects, boxes), np.zeros(len(boxes), bool)
     if "is_crowd" in gt:
-        overlaps[gt["is_crowd"].reshape(-1) > 0] = -1
-    free = ~unique & (labels != -1)
-    chosen = overlaps[index, np.arange(len(boxes))]
-    np.testing.assert_allclose(chosen[free], overlaps.max(axis=0)[free], rtol=1e-6, atol=1e-7)
+        is_crowd = gt["is_crowd"].reshape(-1) > 0
+        near_crowd = overlaps[is_crowd].max(axis=0, initial=0) > 0
+        overlaps[is_crowd] = -1
+    chosen, best = overlaps[index, np.arange(len(boxes))], overlaps.max(axis=0)
+    labels = next(got[n] for n in ("labels", "tgt_labels") if n in got)
+    free = ~unique & ~(near_crowd & (labels == -1))  # what a crowd makes us ignore has no object
+    np.testing.assert_allclose(chosen[free], best[free], rtol=1e-6, atol=1e-7)
+    own = objects[index]
+    right = {"matches": index, "tgt_gt_inds": index, "tgt_bboxes": own, "bboxes": own}
+    right["deltas"] = reference.encode(boxes, own)
     if "gt_class" in gt:  # the class of a foreground RoI is that of the object that we chose
-        own = gt["gt_class"].reshape(-1)[index]
-        foreground = np.isin(labels, gt["gt_class"])
-        new["tgt_labels"] = np.where(~unique & foreground, own, want["tgt_labels"])
+        is_foreground = np.isin(want["tgt_labels"], gt["gt_class"])
+        classes = gt["gt_class"].reshape(-1)[index]
+        right["tgt_labels"] = np.where(is_foreground, classes, want["tgt_labels"])
+    for name, theirs in new.items():
+        rows = unique if theirs.ndim == 1 else unique[:, None]
+        new[name] = np.where(rows, theirs, right.get(name, theirs)).astype(theirs.dtype)
     return new
 
 
@@ -265,7 +268,7 @@ def _bbox_loss(case: Case, want: Arrays, got: Arrays) -> Arrays:
     return reference.bbox_loss(case.inputs, case.params)
 
 
-NOT_IN_THE_DOCUMENT = ("IouLoss", "DIouLoss", "SIoULoss")
+RAISE_IN_THE_PEER = ("IouLoss", "DIouLoss")
 
 
 def _loss_name(case: Case) -> str | None:
@@ -371,10 +374,9 @@ def _has_emptied_box(case: Case) -> bool:
 
 
 def _no_emptied_box(case: Case, want: Arrays, got: Arrays) -> Arrays:
-    """Without the rows whose boxes have no area (the peer marks them with label -1)."""
-    pred = want["bbox_pred"]
-    area = (pred[:, 4:] > pred[:, 2:4]).all(axis=1)
-    assert np.array_equal(area, pred[:, 0] != -1)
+    """Without the rows whose boxes have no area in their image (the peer labels them -1)."""
+    area = _area_in_image(case, want)
+    assert np.array_equal(area, want["bbox_pred"][:, 0] != -1)
     new: Arrays = {}
     for name in (n for n in (*PER_DETECTION, *BEFORE) if n in want):
         assert len(want[name]) == len(area), name
@@ -389,6 +391,17 @@ def _no_emptied_box(case: Case, want: Arrays, got: Arrays) -> Arrays:
         new["mask_pred_packbits"] = bits[area]
         new["mask_pred_shape"] = np.array([area.sum(), *shape[1:]])
     return new
+
+
+def _area_in_image(case: Case, want: Arrays) -> np.ndarray:
+    """[D] bool: has the box, moved from the input's frame to the image's, area there?"""
+    given = case.inputs | want
+    image = np.repeat(np.arange(len(given["bbox_num"])), given["bbox_num"])
+    scale = given["scale_factor"][image]
+    size = np.floor(given["im_shape"][image] / scale + 0.5)
+    corners = given["bbox"][:, 2:].reshape(-1, 2, 2) / scale[:, None, ::-1]
+    corners = np.clip(corners, 0, size[:, None, ::-1])
+    return (corners[:, 1] > corners[:, 0]).all(axis=1)
 
 
 def _boxes_without_area(case: Case) -> bool:
@@ -411,7 +424,7 @@ def _shapes_of_rows(case: Case) -> np.ndarray:
 def _own_image_size(case: Case, want: Arrays, got: Arrays) -> Arrays:
     """Every mask in its own image's size; -1 beyond it."""
     both = case.inputs | want  # a mask case has its detections as inputs, a model as outputs
-    masks, rows, shapes = both["mask_out"], both.get("bboxes"), _shapes_of_rows(case).astype(int)
+    masks, rows, shapes = both["mask_out"], both.get("bboxes"), both["origin_shape"].astype(int)
     rows = want.get("bbox_pred", rows)
     height, width = shapes.max(axis=0)
     pred = np.full((len(rows), height, width), -1, np.int8)
@@ -428,40 +441,6 @@ def _nothing_to_paste(case: Case, want: Arrays, got: Arrays) -> Arrays:
 
 
 # ---------------------------------------------------------------- models
-
-
-def _cleared(case: Case) -> bool:
-    """Every parameter's recorded gradient is 0."""
-    grads = [v for k, v in case.outputs.items() if k.startswith("grad/")]
-    return bool(grads) and not any(g.any() for g in grads)
-
-
-def _own_gradients(case: Case, want: Arrays, got: Arrays) -> Arrays:
-    """The gradients that follow from recorded outputs: those of the last layers."""
-    weights = case.component.arrays("bbox_head/sd/")
-    feat = want["bbox_feat"].astype(np.float64)
-    score, delta = weights["bbox_score.weight"], weights["bbox_delta.weight"]
-    inputs = {
-        "scores": feat @ score + weights["bbox_score.bias"],
-        "deltas": feat @ delta + weights["bbox_delta.bias"],
-        "rois": want["assigned_rois"],
-        "tgt_labels": want["tgt_labels"],
-        "tgt_bboxes": want["tgt_bboxes"],
-    }
-    params = {"num_classes": case.params["num_classes"], "bbox_weight": (10, 10, 5, 5)}
-    grads = reference.bbox_loss(inputs, params)
-    of_scores, of_deltas = grads["grad_scores"], grads["grad_deltas"]
-    of_feat = (of_scores @ score.T + of_deltas @ delta.T) * (feat > 0)
-    new: Arrays = {name: None for name in want if name.startswith("grad/")}
-    for name in new:
-        assert got[name].any(), name
-    return new | {
-        "grad/bbox_head.bbox_score.weight": feat.T @ of_scores,
-        "grad/bbox_head.bbox_score.bias": of_scores.sum(axis=0),
-        "grad/bbox_head.bbox_delta.weight": feat.T @ of_deltas,
-        "grad/bbox_head.bbox_delta.bias": of_deltas.sum(axis=0),
-        "grad/bbox_head.head.fc7.bias": of_feat.sum(axis=0),
-    }
 
 
 def _is_shared_batch(case: Case) -> bool:
@@ -547,20 +526,11 @@ DIFFERENCES = (
         mend=_bbox_loss,
     ),
     Difference(
-        "normalized by the foreground",
-        ("bbox_loss",),
-        "loss_normalize_pos divides by all RoIs in the peer, not by the positive ones.",
-        lambda case: (
-            case.params.get("loss_normalize_pos") and _loss_name(case) not in NOT_IN_THE_DOCUMENT
-        ),
-        mend=_bbox_loss,
-    ),
-    Difference(
-        "losses that are not in the document",
+        "losses that raise",
         ("bbox_loss", "rpn_loss"),
-        "IouLoss and DIouLoss raise in the peer, SIoULoss is not in the document: the "
-        "configuration must say that it does not know them.",
-        lambda case: _loss_name(case) in NOT_IN_THE_DOCUMENT,
+        "IouLoss and DIouLoss raise in the peer: the configuration must say that it does not "
+        "know them.",
+        lambda case: case.raises and _loss_name(case) in RAISE_IN_THE_PEER,
         instead=_config_rejects,
     ),
     Difference(
@@ -639,15 +609,6 @@ DIFFERENCES = (
         "is zero rows.",
         lambda case: "bboxes" in case.inputs and "mask_out" not in case.inputs,
         mend=_nothing_to_paste,
-    ),
-    Difference(
-        "gradients that were cleared",
-        ("small_rcnn",),
-        "Some recordings read the parameters' gradients after clearing them, and hold zeros. "
-        "What follows from the rest of the recording is computed from it; that the others are "
-        "right shows in the gradient of the features, which went through all layers.",
-        _cleared,
-        mend=_own_gradients,
     ),
     Difference(
         "mask features of the own image",

@@ -142,14 +142,13 @@ def rpn_giou(
 def bbox_loss(inputs: dict, params: dict) -> dict[str, np.ndarray]:
     """Both box losses and their gradients.
 
-    RoIs labelled -1 count nowhere; ``loss_normalize_pos`` divides by the foreground.
+    RoIs labelled -1 count nowhere.
     """
     classes = params["num_classes"]
     labels = np.concatenate(inputs["tgt_labels"])
     used = labels >= 0
     foreground = np.flatnonzero(used & (labels < classes))
-    count = len(foreground) if params.get("loss_normalize_pos") else int(used.sum())
-    count = max(count, 1)
+    count = max(int(used.sum()), 1)
 
     scores = inputs["scores"].astype(np.float64)
     probs = np.exp(scores - scores.max(axis=1, keepdims=True))

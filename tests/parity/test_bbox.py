@@ -9,7 +9,7 @@ import pytest
 from maskrcnn_edu import BBoxAssigner, BBoxHead, BBoxPostProcess, MultiClassNMS, RCNNBox, TwoFCHead
 from maskrcnn_edu.model.bbox.postprocess import boxes_to_image_frame, image_size
 from maskrcnn_edu.model.boxes import nonempty_bbox
-from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.losses import GIoULoss, SIoULoss, SmoothL1Loss
 from maskrcnn_edu.structures import BBoxOutput, Detections
 
 from .golden import GEOMETRY, LOSS, Arrays, Case, cases
@@ -25,7 +25,12 @@ from .records import (
     tensor,
 )
 
-LOSSES = {None: None, "SmoothL1Loss": SmoothL1Loss(), "GIoULoss": GIoULoss()}
+LOSSES = {
+    None: None,
+    "SmoothL1Loss": SmoothL1Loss(),
+    "GIoULoss": GIoULoss(),
+    "SIoULoss": SIoULoss(),
+}
 
 
 def targets_of(case: Case) -> Arrays:

@@ -48,8 +48,7 @@ def test_committed_cases_have_every_component():
 @needs_committed
 def test_committed_cases_use_every_rule():
     used = {rule.name for case in all_cases() for rule in rules_for(case)}
-    # a fault of some recordings, not of the committed ones; and boxes that clipping empties
-    assert {d.name for d in DIFFERENCES} - used <= {"gradients that were cleared"}
+    assert {d.name for d in DIFFERENCES} == used
 
 
 @pytest.mark.parametrize("component, case", PREFIXES)

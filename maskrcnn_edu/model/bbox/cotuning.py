@@ -14,7 +14,7 @@ from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.head import BBoxHead, TwoFCHead
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
 from maskrcnn_edu.model.checks import at_least
-from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.losses import GIoULoss, SIoULoss, SmoothL1Loss
 from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, is_empty
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.structures import BBoxOutput, RoISamples
@@ -88,7 +88,7 @@ class COTBBoxHead(BBoxHead):
         with_pool: bool = False,
         num_classes: int = 80,
         bbox_weight: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
-        bbox_loss: SmoothL1Loss | GIoULoss | None = None,
+        bbox_loss: SmoothL1Loss | GIoULoss | SIoULoss | None = None,
         loss_normalize_pos: bool = False,
         cls_agnostic: bool = False,
         cot_classes: int = 80,

@@ -14,7 +14,7 @@ from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
 from maskrcnn_edu.model.boxes import bbox2delta, delta2bbox
 from maskrcnn_edu.model.checks import at_least, four_factors
-from maskrcnn_edu.model.losses import GIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.losses import GIoULoss, SIoULoss, SmoothL1Loss
 from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, gather_pairs, is_empty, sum_or_zero
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.structures import BBoxOutput, RoISamples
@@ -62,8 +62,8 @@ class BBoxHead(nn.Layer):
         num_classes: C, without background.
         bbox_weight: factors of the deltas, see `maskrcnn_edu.model.boxes.bbox2delta`.
         bbox_loss: regression loss; None for the L1 distance of the deltas.
-        loss_normalize_pos: divide the losses by the number of foreground RoIs
-            instead of the number of all RoIs.
+        loss_normalize_pos: do not multiply a ``bbox_loss`` by the number of classes. Only
+            that: PaddleDetection divides by all RoIs, foreground or not, with this switch too.
         cls_agnostic: one box for all classes instead of one for each; learns faster
             from little data (Cascade R-CNN's way).
 
@@ -79,7 +79,7 @@ class BBoxHead(nn.Layer):
         with_pool: bool = False,
         num_classes: int = 80,
         bbox_weight: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
-        bbox_loss: SmoothL1Loss | GIoULoss | None = None,
+        bbox_loss: SmoothL1Loss | GIoULoss | SIoULoss | None = None,
         loss_normalize_pos: bool = False,
         cls_agnostic: bool = False,
     ):
@@ -136,8 +136,8 @@ class BBoxHead(nn.Layer):
             loss_bbox_reg = sum over foreground RoIs of |deltas[class] - target_deltas| / n
 
         with target_deltas = ``bbox2delta(boxes, gt_boxes, bbox_weight)``, and n the number of
-        RoIs (``loss_normalize_pos``: of foreground RoIs). RoIs labelled -1 do not count.
-        ``bbox_loss`` may replace ``| |``.
+        RoIs, foreground or not. RoIs labelled -1 do not count. ``bbox_loss`` may replace
+        ``| |``; it is multiplied by C, unless ``loss_normalize_pos``.
 
         Args:
             out: what the head predicts for all images' RoIs.
@@ -153,8 +153,7 @@ class BBoxHead(nn.Layer):
         used = paddle.to_tensor(np.flatnonzero(on_host >= 0))
         is_foreground = (on_host >= 0) & (on_host < self.num_classes)
         foreground = paddle.to_tensor(np.flatnonzero(is_foreground))
-        counted = foreground if self.loss_normalize_pos else used
-        count = max(counted.shape[0], 1)  # without a RoI the sums are 0: 0 / 1
+        count = max(used.shape[0], 1)  # without a RoI the sums are 0: 0 / 1
         loss_cls = sum_or_zero(_cross_entropy(out.scores[used], labels[used])) / count
         loss_reg = self._regression(out.deltas, labels, samples, foreground) / count
         return {"loss_bbox_cls": loss_cls, "loss_bbox_reg": loss_reg}

@@ -11,7 +11,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, nms_sorted, nonempty_bbox
-from maskrcnn_edu.model.checks import above_zero, at_least, four_factors, shares
+from maskrcnn_edu.model.checks import above_zero, at_least, four_factors
 from maskrcnn_edu.model.ops.empty import cat, gather_pairs, is_empty
 from maskrcnn_edu.structures import BBoxOutput, Detections, Proposals
 
@@ -73,7 +73,8 @@ class MultiClassNMS:
 
     def __post_init__(self):
         above_zero(1, nms_threshold=self.nms_threshold, nms_eta=self.nms_eta)
-        shares(score_threshold=self.score_threshold)
+        if not self.score_threshold <= 1:  # below 0: every box, whatever its score
+            raise ValueError(f"score_threshold must be at most 1, got {self.score_threshold}")
         for name in ("keep_top_k", "nms_top_k"):
             if getattr(self, name) < -1 or getattr(self, name) == 0:
                 raise ValueError(f"{name} must be positive, or -1 for all")

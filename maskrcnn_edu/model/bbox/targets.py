@@ -45,7 +45,8 @@ class BBoxAssigner:
     def __post_init__(self):
         at_least(1, batch_size_per_im=self.batch_size_per_im, num_classes=self.num_classes)
         low, high = self.bg_thresh, self.fg_thresh
-        shares(fg_fraction=self.fg_fraction, bg_thresh=low, fg_thresh=high)
+        shares(fg_fraction=self.fg_fraction)
+        at_least(0, bg_thresh=low, fg_thresh=high)  # above 1: only what no box can be
         in_order(bg_thresh=low, fg_thresh=high)
         share_or_minus_one(ignore_thresh=self.ignore_thresh)
         if not self.cascade_iou:
