@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -20,6 +22,27 @@ from maskrcnn_edu.system.files import atomic_folder, atomic_write
 from maskrcnn_edu.system.suggest import did_you_mean
 
 VAL_SHARE = 0.2
+MARGIN = 2  # an archive may have grown since its size was written down
+
+MAX_DIRECTORY = 16 << 20
+"""Bytes of an archive's table of contents; that of COCO's 118,287 images takes 12 million."""
+
+MAX_FILES = 150_000
+
+MAX_RATIO = 50
+"""What is in an archive may be so many times its size; annotations in JSON are ten times."""
+
+SMALL = 10 << 20
+"""Bytes that any archive may hold."""
+
+MAX_NAME = 200  # bytes; disks take 255, and ".part" comes behind
+
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError,
+    struct.error, OverflowError,
+)  # fmt: skip
+"""What `zipfile` raises for files that are no archives."""
+
 ROOM = "make room and try again, it goes on where it stopped"
 
 
@@ -109,7 +132,8 @@ def get_dataset(
     with atomic_folder(out_dir, work / "made") as made:
         for archive in dataset.archives:
             url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
-            path = fetch(url, archives / archive.name, archive.checksum, quiet=quiet)
+            room = MARGIN * archive.size
+            path = fetch(url, archives / archive.name, archive.checksum, quiet, room)
             unpack(path, raw, dataset.wanted)
         try:
             issues = dataset.convert(raw, made)
@@ -126,6 +150,15 @@ def _check_room(dataset: PublicDataset, work: Path) -> None:
     require_disk_space(work.parent, max(total - there, 0), "the archives and what is in them")
 
 
+class _Archive(io.FileIO):
+    """A ZIP file that `zipfile` cannot be made to read at once."""
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_DIRECTORY:
+            raise zipfile.BadZipFile(f"its table of contents has {size:,} bytes")
+        return super().read(size)
+
+
 def unpack(archive: Path, folder: Path, wanted: Sequence[str] = ("",)) -> None:
     """Take files out of a ZIP file; those that are there already, whole, stay.
 
@@ -135,35 +168,61 @@ def unpack(archive: Path, folder: Path, wanted: Sequence[str] = ("",)) -> None:
         wanted: prefixes of the names in the archive that are taken.
 
     Raises:
-        ValueError: damaged (the archive is removed, so that it is fetched again), a name
-            that leads out of the folder, or too little disk space.
+        ValueError: damaged, made to harm, or too little disk space. An archive that is not
+            to be used is removed with all that was taken out, so that it is fetched again.
     """
     try:
-        with zipfile.ZipFile(archive) as packed:
-            files = [member for member in packed.infolist() if not member.is_dir()]
+        with _Archive(archive) as file, zipfile.ZipFile(file) as packed:
+            files = [each for each in packed.infolist() if not each.filename.endswith("/")]
             members = [member for member in files if member.filename.startswith(tuple(wanted))]
-            for member in members:
-                _refuse_escape(member, archive)
+            _refuse_bombs(files, archive.stat().st_size)
+            _refuse_names(members)
             missing = [m for m in members if not _is_whole(folder / m.filename, m.file_size)]
             require_disk_space(folder.parent, sum(m.file_size for m in missing), archive.name)
             for member in missing:
                 _take_out(packed, member, folder / member.filename)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGE as error:
         archive.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(
-            f"{archive}: the archive is damaged ({error}); it was removed, try again"
+            f"{archive}: the archive is damaged or not to be trusted ({error}); it was removed, "
+            "try again"
         ) from error
 
 
-def _refuse_escape(member: zipfile.ZipInfo, archive: Path) -> None:
-    """`zipfile` would write it inside the folder, under another name, and say nothing."""
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
-        raise ValueError(
-            f"{archive}: it holds {member.filename!r}, which leads out of the folder; "
-            f"do not use this archive"
-        )
+def _refuse_bombs(files: list[zipfile.ZipInfo], size: int) -> None:
+    """Few bytes that become many: packed over and over, overlapping, or for a large memory."""
+    if len(files) > MAX_FILES:
+        raise zipfile.BadZipFile(f"{len(files):,} files are more than any dataset's here")
+    for member in files:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise zipfile.BadZipFile(f"{member.filename[:60]!r} is not packed the usual way")
+    if sum(member.compress_size for member in files) > size:
+        raise zipfile.BadZipFile("its files overlap")
+    total = sum(member.file_size for member in files)
+    if total > max(SMALL, MAX_RATIO * size):
+        raise zipfile.BadZipFile(f"{size:,} bytes would become {total:,}")
+
+
+def _refuse_names(members: list[zipfile.ZipInfo]) -> None:
+    """`zipfile` would write some of them inside the folder, under other names, silently."""
+    seen: set[str] = set()
+    for member in members:
+        name = member.filename.replace("\\", "/")
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        path, shown = "/".join(parts), f"it holds {member.filename[:60]!r}"
+        is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
+        if name.startswith("/") or ".." in parts or ":" in name or is_link:
+            raise zipfile.BadZipFile(f"{shown}, which leads out of the folder")
+        if not parts or max(len(part.encode()) for part in parts) > MAX_NAME:
+            raise zipfile.BadZipFile(f"{shown}, which is no name of a file")
+        if path in seen:
+            raise zipfile.BadZipFile(f"{shown} twice")
+        seen.add(path)
+    folders = {PurePosixPath(path.rpartition("/")[0]) for path in seen}
+    folders |= {parent for folder in folders for parent in folder.parents}
+    if both := seen & {str(folder) for folder in folders}:
+        raise zipfile.BadZipFile(f"it holds {min(both)[:60]!r} as a file and as a folder")
 
 
 def _is_whole(path: Path, size: int) -> bool:

@@ -134,7 +134,7 @@ def server(monkeypatch):
 def no_checksums(monkeypatch):
     """The tiny archives are not those whose checksums are known."""
     for name, known in DATASETS.items():
-        archives = tuple(replace(a, checksum=None, size=1000) for a in known.archives)
+        archives = tuple(replace(a, checksum=None, size=50_000) for a in known.archives)
         monkeypatch.setitem(DATASETS, name, replace(known, archives=archives))
 
 
@@ -222,7 +222,7 @@ def test_a_damaged_archive_is_removed_and_fetched_again(server, no_checksums, tm
     spoiled[at + 200] ^= 0xFF
     for content in (bytes(spoiled), whole[: len(whole) // 2], b"<html>404</html>"):
         server.archives["balloon_dataset.zip"] = content
-        with pytest.raises(ValueError, match=r"archive is damaged .*it was removed, try again"):
+        with pytest.raises(ValueError, match=r"archive is damaged or .*it was removed, try again"):
             get_dataset("balloon", tmp_path / "b", server.url, quiet=True)
     server.archives["balloon_dataset.zip"] = whole
     assert get_dataset("balloon", tmp_path / "b", server.url, quiet=True) == []
@@ -273,9 +273,9 @@ def test_an_unknown_name(tmp_path):
 def test_nothing_leaves_the_folder(tmp_path, name):
     archive = tmp_path / "x.zip"
     archive.write_bytes(packed({"good.txt": "x", name: "evil"}))
-    with pytest.raises(ValueError, match="leads out of the folder"):
+    with pytest.raises(ValueError, match="leads out of the folder.*removed, try again"):
         unpack(archive, tmp_path / "in" / "side")
-    assert names(tmp_path) == ["x.zip"]
+    assert names(tmp_path) == []
 
 
 def test_links_are_refused(tmp_path):
