@@ -6,6 +6,9 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +117,15 @@ def add_import(command: argparse.ArgumentParser) -> None:
     """The options of ``data import``."""
     formats = "; ".join(f"{name}: {about}" for name, about in FORMATS.items())
     command.add_argument("format", choices=list(FORMATS), help=formats)
-    command.add_argument("folder", metavar="FOLDER", help="images and labels")
+    command.add_argument(
+        "folder", metavar="FOLDER", help="images and labels (via: or the JSON file beside them)"
+    )
     command.add_argument("--out", required=True, help="new folder for the dataset")
     command.add_argument(
         "--val-share", type=float, default=0.2, help="images to validate on (default: 0.2)"
+    )
+    command.add_argument(
+        "--val", metavar="FOLDER", help="validate on the images of this folder, not on a share"
     )
     command.add_argument("--seed", type=int, default=0, help="another seed, another split")
     command.add_argument("--class-name", help="of what does not say its class (via, masks)")
@@ -131,15 +139,14 @@ def add_import(command: argparse.ArgumentParser) -> None:
 
 def run_import(options: argparse.Namespace) -> int:
     """``data import``: 0 if everything was taken over, 1 if something was left out."""
-    folder = Path(options.folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: there is no such folder")
-    labeled, issues, classes = _read_labels(folder, options)
-    if not labeled:
-        first = f"; the first issue: {issues[0]}" if issues else ""
-        raise ValueError(f"{folder}: nothing here can be imported{first}")
-    splits = split(labeled, options.val_share, options.seed)
-    with atomic_folder(options.out) as unfinished, tqdm(total=len(labeled), unit="image") as bar:
+    labeled, issues, classes = _read_labels(Path(options.folder), options)
+    if options.val:
+        val, more, _ = _read_labels(Path(options.val), options)
+        splits, issues = {"train": labeled, "val": val}, [*issues, *more]
+    else:
+        splits = split(labeled, options.val_share, options.seed)
+    total = sum(map(len, splits.values()))
+    with atomic_folder(options.out) as unfinished, tqdm(total=total, unit="image") as bar:
         issues += write_dataset(splits, unfinished, classes, link=options.link, on_image=bar.update)
     if issues:
         print(printable(table(issues, options.limit)))
@@ -147,19 +154,43 @@ def run_import(options: argparse.Namespace) -> int:
     print(f"{count} left out; the dataset is in {options.out}:")
     for part in splits:
         print(f"  {part}: annotations/instances_{part}.json, images in {part}/")
+    print(printable(class_counts(chain.from_iterable(splits.values()))))
     return 1 if issues else 0
+
+
+def class_counts(labeled: Iterable[LabeledImage]) -> str:
+    """Every class with its number of objects, and the names that may mean the same."""
+    counts = Counter(name for each in labeled for name, _ in each.annotations)
+    alike: dict[str, list[str]] = {}
+    for name in sorted(counts):
+        alike.setdefault("".join(name.split()).casefold(), []).append(name)
+    lines = ["classes: " + ", ".join(f'"{name}" {counts[name]}' for name in sorted(counts))]
+    for names in alike.values():
+        if len(names) > 1:
+            quoted = ", ".join(f'"{name}"' for name in names)
+            lines.append(f"{quoted} are different classes; if one is meant, rename the others")
+    return "\n".join(lines)
 
 
 def _read_labels(
     folder: Path, options: argparse.Namespace
 ) -> tuple[list[LabeledImage], list[Issue], tuple[str, ...]]:
     """Images with their labels, what cannot be used, and the classes if the format has its own."""
+    is_via_file = options.format == "via" and folder.is_file()
+    if not folder.is_dir() and not is_via_file:
+        raise ValueError(f"{folder}: there is no such folder")
+    classes: tuple[str, ...] = ()
     if options.format == "labelme":
-        return *read_labelme(folder), ()
-    if options.format == "via":
-        return *read_via(folder, options.class_name, options.attribute), ()
-    is_voc = (folder / "SegmentationObject").is_dir()
-    return *read_masks(folder, options.class_name), VOC_CLASSES if is_voc else ()
+        labeled, issues = read_labelme(folder)
+    elif options.format == "via":
+        labeled, issues = read_via(folder, options.class_name, options.attribute)
+    else:
+        labeled, issues = read_masks(folder, options.class_name)
+        classes = VOC_CLASSES if (folder / "SegmentationObject").is_dir() else ()
+    if not labeled:
+        first = f"; the first issue: {issues[0]}" if issues else ""
+        raise ValueError(f"{folder}: nothing here can be imported{first}")
+    return labeled, issues, classes
 
 
 # ---------------------------------------------------------------- check

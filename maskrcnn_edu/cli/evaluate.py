@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
@@ -12,10 +13,12 @@ from maskrcnn_edu.config.build import build
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.problems import summarize
 from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.inference.class_match import match_dataset
 from maskrcnn_edu.inference.evaluate import Evaluation, evaluate, write_results
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.system.processes import distributed, launch, rank, should_launch, world_size
-from maskrcnn_edu.weights.folder import ClassNames, load_model
+from maskrcnn_edu.weights.folder import load_model
+from maskrcnn_edu.weights.pretrained import stored_classes
 from maskrcnn_edu.weights.zoo import find_weights
 
 
@@ -37,23 +40,18 @@ def run(options: argparse.Namespace) -> int:
     if should_launch(options.processes):
         return launch(options.processes, options.arguments)
     dataset = CocoDataset(options.json, options.images)
-    named = ClassNames(dataset.class_names, dataset.category_ids)
-    model, config, classes = load_model(options.weights, own_config(options), named)
-    if dataset.category_ids != classes.category_ids:
-        there = dict(zip(dataset.category_ids, dataset.class_names))
-        here = dict(zip(classes.category_ids, classes.names))
-        raise ValueError(
-            f"{options.json}: its categories {there} are not those of {options.weights}: {here}"
-        )
+    model, config, classes = load_model(options.weights, own_config(options))
+    names = _names(classes.names, dataset, stored_classes(options.weights) is None)
+    ids = match_dataset(names, dataset, options.weights)
     if dataset.issues and rank() == 0:
         print(printable(summarize(dataset.issues, options.json)))
     reader = build(config, Reader, ("EvalReader",))
     with distributed():
-        result = _measure(model, dataset, reader)
+        result = _measure(model, dataset, ids, reader)
     if result is None:  # process 0 writes and prints for all
         return 0
+    print(result.tables, flush=True)  # whatever becomes of the files
     write_results(result, options.out)
-    print(result.tables)
     if result.left_out:
         print(f"{len(result.left_out)} images cannot be read and do not count: {result.left_out}")
     print(f"bbox.json, segm.json, ap.json and ap.txt are in {options.out}")
@@ -61,7 +59,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(model: MaskRCNN, dataset: CocoDataset, reader: Reader) -> Evaluation | None:
+def _names(names: list[str], dataset: CocoDataset, unknown: bool) -> list[str]:
+    """What the model's labels mean; if nobody says it (``unknown``), the dataset's classes."""
+    if not unknown:
+        return names
+    if len(names) != dataset.num_classes:
+        raise ValueError(
+            f"the model knows {len(names)} classes, but {dataset.json_file} has "
+            f"{dataset.num_classes}: {', '.join(dataset.class_names)}"
+        )
+    return dataset.class_names
+
+
+def _measure(
+    model: MaskRCNN, dataset: CocoDataset, ids: Sequence[int | None], reader: Reader
+) -> Evaluation | None:
     """Evaluate with a progress bar; the other processes are about as far as this one."""
     total = len(dataset)
     with tqdm(total=total, unit="image", disable=rank() > 0) as bar:
@@ -69,11 +81,13 @@ def _measure(model: MaskRCNN, dataset: CocoDataset, reader: Reader) -> Evaluatio
         def advance(images: int) -> None:
             bar.update(min(images * world_size(), total - bar.n))
 
-        return evaluate(model, dataset, reader, on_batch=advance, shared=True)
+        return evaluate(model, dataset, reader, category_ids=ids, on_batch=advance, shared=True)
 
 
 def summary(result: Evaluation) -> str:
-    """The four numbers that are compared."""
+    """The four numbers that are compared; -1 is pycocotools' word for nothing to compare with."""
+    if result.segm["AP"] == -1:
+        return "there is no AP: no single object is annotated, so nothing can be measured"
     return (
         f"mask AP {result.segm['AP']:.3f}  mask AP50 {result.segm['AP50']:.3f}  "
         f"box AP {result.bbox['AP']:.3f}  box AP50 {result.bbox['AP50']:.3f}"

@@ -106,13 +106,13 @@ def shorten(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def summarize(issues: Sequence[Issue], name: str) -> str:
+def summarize(issues: Sequence[Issue], name: str, examples: int = 3) -> str:
     """The issues of a file called ``name``: a line for each kind; what concerns all comes last."""
     if not issues:
         return ""
     count = f"{len(issues)} problem{'s' if len(issues) > 1 else ''}"
     more = "; `maskrcnn-edu data check` lists them" if len(issues) > 1 else ""
-    return "\n".join([f"{name}: {count}{more}", *(f"  {line}" for line in kinds(issues))])
+    return "\n".join([f"{name}: {count}{more}", *(f"  {line}" for line in kinds(issues, examples))])
 
 
 def kinds(issues: Sequence[Issue], examples: int = 3) -> list[str]:

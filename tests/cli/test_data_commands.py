@@ -94,7 +94,7 @@ def test_training_and_evaluation_go_on_and_say_what_is_left_out(broken, tmp_path
     options = ["--config", "shapes_fpn", "--steps", "4", "--processes", "1", "--out", str(out)]
     assert main(["train", *options, *TINY, *data]) == 0
     printed = capsys.readouterr()
-    assert "instances.json: 5 issues" in printed.out and "left out" not in printed.out
+    assert "instances.json: 5 problems" in printed.out and "left out" not in printed.out
     for name in ("gone.png", "000004.png"):
         assert printed.err.count(f"{name}: ") == 1  # in the first of all epochs and evaluations
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

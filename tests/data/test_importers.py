@@ -11,6 +11,7 @@ from PIL import Image
 
 from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.data.importers.index_masks import read_masks
 from maskrcnn_edu.data.importers.labelme import read_labelme
 from maskrcnn_edu.data.importers.via import read_via
 from maskrcnn_edu.data.importers.write_coco import LabeledImage, ellipse, split
@@ -267,8 +268,8 @@ def test_images_can_be_linked_and_names_do_not_collide(tmp_path):
     for name in ("x/a.png", "y/a.png"):
         write_image(folder / name)
         labelme(folder / name[0], "a", shape())
-    write_image(tmp_path / "a.png")
-    labelme(folder, "far", shape(), imagePath="../a.png")
+    write_image(folder / "a.png")
+    labelme(folder, "far", shape(), imagePath="../in/a.png")
     code, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0", "--link")
     assert code == 0 and sorted(map(data.file_name, range(3))) == ["a.png", "x/a.png", "y/a.png"]
     assert data.image_path(0).is_symlink()
@@ -312,3 +313,128 @@ def test_an_ellipse_is_never_far_from_its_polygon():
         points = np.array(ellipse(0, 0, radius, radius)).reshape(-1, 2)
         middles = (points + np.roll(points, 1, axis=0)) / 2
         assert radius - np.hypot(*middles.T).min() < 0.3
+
+
+# ---- what programs and people leave ----------------------------------------------
+
+
+def test_hidden_copies_are_no_data(tmp_path):
+    folder = tmp_path / "in"
+    write_image(folder / "a.png")
+    labelme(folder, "a", shape())
+    for hidden in (".ipynb_checkpoints", "__MACOSX"):
+        (folder / hidden).mkdir()
+        labelme(folder / hidden, "a", shape("dog"), imagePath="../a.png")
+    (folder / "._a.json").write_bytes(b"\0\5\x16\7")
+    (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    code, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0")
+    assert code == 0 and data.objects_per_class() == {"cat": 1}
+
+
+def png_mask(pixels):
+    file = io.BytesIO()
+    Image.fromarray(np.array(pixels, bool)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_labelme_masks_and_turned_boxes(tmp_path):
+    folder = tmp_path / "in"
+    write_image(folder / "a.png")
+    mask = png_mask([[0, 1, 1], [1, 1, 0]])
+    diamond = [[10, 2], [14, 6], [10, 10], [6, 6]]
+    labelme(
+        folder,
+        "a",
+        shape("mask", "mask", [[2, 3], [4, 4]], mask=mask),
+        shape("box", "rotation", diamond),
+        shape("both", "mask", [[2, 3], [4, 4]], mask=mask, group_id=1),
+        shape("both", points=[[10, 10], [14, 10], [14, 12], [10, 12]], group_id=1),
+        shape("beyond", "mask", [[18, 3], [20, 4]], mask=mask),
+        shape("broken", "mask", [[2, 3], [4, 4]], mask="AAAA"),
+    )
+    code, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0")
+    gt = data[0].gt
+    # by name: both, box, mask
+    assert code == 1 and data.class_names == ["both", "box", "mask"]
+    found = {data.class_names[label]: k for k, label in enumerate(gt.labels)}
+    one = gt.segms[found["mask"]]
+    assert one.box.tolist() == [2, 3, 5, 5] and one.pixels.tolist() == [[0, 1, 1], [1, 1, 0]]
+    assert gt.segms[found["both"]].pixels.sum() == 4 + 8
+    assert gt.boxes[found["box"]].tolist() == [6, 2, 14, 10]
+
+
+def test_images_out_of_the_folder_are_refused_and_the_rest_is_imported(tmp_path, capsys):
+    folder = tmp_path / "in"
+    write_image(folder / "a.png")
+    write_image(tmp_path / "secret.png")
+    labelme(folder, "a", shape())
+    labelme(folder, "b", shape(), imagePath="../secret.png")
+    labelme(folder, "c", shape(), imagePath="x" * 300 + ".png")
+    code, (data,) = imported("labelme", folder, tmp_path / "out", "--val-share", "0")
+    assert code == 1 and len(data) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 things left out" in said and "copy it into the folder" in said
+
+
+def test_of_several_via_files_one_is_asked_for(tmp_path, capsys):
+    folder = tmp_path / "in"
+    write_image(folder / "a.png")
+    outline = {"name": "rect", "x": 1, "y": 2, "width": 5, "height": 4}
+    for name, label in (("old.json", "dog"), ("new.json", "cat")):
+        region = {"shape_attributes": outline, "region_attributes": {"class": label}}
+        content = {"a.png1": {"filename": "a.png", "size": 1, "regions": [region]}}
+        (folder / name).write_text(json.dumps(content))
+    out = str(tmp_path / "out")
+    assert main(["data", "import", "via", str(folder), "--out", out]) == 2
+    error = capsys.readouterr().err
+    assert "2 VIA files (new.json, old.json)" in error and f"via {folder}/new.json" in error
+    code, (data,) = imported("via", folder / "old.json", tmp_path / "out", "--val-share", "0")
+    assert code == 0 and data.objects_per_class() == {"dog": 1}
+
+
+def index_mask(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(values, np.uint8)).save(path)
+
+
+def test_what_lies_beside_an_image_is_not_the_image(tmp_path):
+    folder, values = tmp_path / "in", np.zeros((16, 20), np.uint8)
+    values[2:8, 2:8] = 1
+    for name in ("a", "b"):
+        write_image(folder / "images" / f"{name}.png")
+        index_mask(folder / "masks" / f"{name}.png", values)
+    for other in ("a.txt", "a.xml", "b.json", ".a.png"):
+        (folder / "images" / other).write_text("{}")
+    code, (data,) = imported("masks", folder, tmp_path / "out", "--val-share", "0",
+                             "--class-name", "cell")  # fmt: skip
+    assert code == 0 and len(data) == 2
+    write_image(folder / "images" / "a.jpg")
+    (labeled, issues) = read_masks(folder, "cell")
+    assert [each.name for each in labeled] == ["a.jpg", "b.png"]
+    assert [i.image for i in issues] == ["a.png"] and "a.jpg has the same name" in issues[0].message
+
+
+def test_masks_saved_with_loss_are_refused(tmp_path):
+    folder, values = tmp_path / "in", np.zeros((48, 64), np.uint8)
+    values[8:24, 10:30], values[26:44, 34:60] = 40, 120
+    write_image(folder / "images" / "a.png", (64, 48))
+    index_mask(folder / "masks" / "a.jpg", values)
+    assert "JPEG files hold no exact numbers" in read_masks(folder, "cell")[1][0].message
+    (folder / "masks" / "a.jpg").unlink()
+    small = Image.fromarray(values).resize((20, 15), Image.Resampling.NEAREST)
+    small.resize((64, 48), Image.Resampling.BICUBIC).save(folder / "masks" / "a.png")
+    assert "slopes between others" in read_masks(folder, "cell")[1][0].message
+    index_mask(folder / "masks" / "a.png", values)
+    assert [len(each.annotations) for each in read_masks(folder, "cell")[0]] == [2]
+
+
+def test_validation_images_of_a_folder_of_their_own_and_classes_with_counts(tmp_path, capsys):
+    for part, names in (("in", ("cat", "Cat")), ("val", ("cat", "ca t"))):
+        write_image(tmp_path / part / "a.png")
+        labelme(tmp_path / part, "a", *map(shape, names))
+    code, sets = imported("labelme", tmp_path / "in", tmp_path / "out",
+                          "--val", str(tmp_path / "val"))  # fmt: skip
+    assert code == 0 and [len(each) for each in sets] == [1, 1]
+    said = capsys.readouterr().out
+    assert 'classes: "Cat" 1, "ca t" 1, "cat" 2' in said
+    assert '"Cat", "ca t", "cat" are different classes' in said

@@ -18,6 +18,7 @@ from PIL import Image
 
 from maskrcnn_edu.data import rle
 from maskrcnn_edu.data.image_file import open_image
+from maskrcnn_edu.data.image_names import is_hidden, is_image_name
 from maskrcnn_edu.data.importers.write_coco import ImportResult, LabeledImage, relative_name
 from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
 
@@ -29,6 +30,10 @@ VOC_CLASSES = (
 IMAGE_FOLDERS = ("images", "JPEGImages", "PNGImages")
 MASK_FOLDERS = ("masks", "PedMasks")
 NOBODY = 255
+LOSSY = ("JPEG", "MPO")
+MIN_SLOPED = 4
+"""Values; fewer may be the rims of a few objects."""
+
 MAX_OBJECTS = 10_000
 """More in one mask are no objects: an image was taken for a mask."""
 
@@ -44,16 +49,16 @@ def read_masks(folder: str | Path, class_name: str | None = None) -> ImportResul
         ValueError: the folders are not there, or nobody says the class.
     """
     folder = Path(folder)
-    images = _images(folder)
+    issues: list[Issue] = []
+    images = _images(folder, issues)
     if (folder / "SegmentationObject").is_dir():
-        return _read_voc(folder, images)
+        return _read_voc(folder, images, issues)
     masks = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
     if masks is None:
         raise ValueError(
             f'{folder}: no folder "masks" or "SegmentationObject"; put the masks there'
         )
     labeled: dict[str, LabeledImage] = {}
-    issues: list[Issue] = []
     broken = set()
     for path, name in _mask_files(masks, class_name):
         with collect_issue(issues, shorten(relative_name(folder, path))):
@@ -70,21 +75,34 @@ def read_masks(folder: str | Path, class_name: str | None = None) -> ImportResul
     return [labeled[stem] for stem in images if stem in labeled and stem not in broken], issues
 
 
-def _images(folder: Path) -> dict[str, Path]:
-    """Stem -> image."""
+def _images(folder: Path, issues: list[Issue]) -> dict[str, Path]:
+    """Stem -> image; two of one stem are an issue, and the first by name counts."""
+    images: dict[str, Path] = {}
     for name in IMAGE_FOLDERS:
         if (folder / name).is_dir():
-            files = sorted(p for p in (folder / name).iterdir() if p.is_file())
-            return {path.stem: path for path in files}
+            for path in _visible(folder / name):
+                if not is_image_name(Path(path.name)):  # what lies beside an image
+                    continue
+                first = images.setdefault(path.stem, path)
+                if first != path:
+                    message = f"{shorten(first.name)} has the same name but for its ending"
+                    fix = "keep one of the two, or rename one together with its mask"
+                    issues.append(Issue(shorten(path.name), None, message, fix))
+            return images
     raise ValueError(f"{folder}: no folder {', '.join(IMAGE_FOLDERS)}; put the images there")
+
+
+def _visible(folder: Path) -> list[Path]:
+    """A folder's files by name, without the hidden ones."""
+    return sorted(p for p in folder.iterdir() if p.is_file() and not is_hidden(Path(p.name)))
 
 
 def _mask_files(masks: Path, class_name: str | None) -> Iterator[tuple[Path, str]]:
     """(mask, class name); the files of class folders, then those that lie open."""
     for inside in sorted(masks.iterdir()):
-        if inside.is_dir():
-            yield from ((path, inside.name) for path in sorted(inside.iterdir()) if path.is_file())
-    files = sorted(path for path in masks.iterdir() if path.is_file())
+        if inside.is_dir() and not is_hidden(Path(inside.name)):
+            yield from ((path, inside.name) for path in _visible(inside))
+    files = _visible(masks)
     if files and class_name is None:
         raise ValueError(f"{masks}: which class do these masks show? Name it: --class-name NAME")
     yield from ((path, class_name) for path in files)
@@ -97,11 +115,10 @@ def _stem_of(mask: Path, images: dict[str, Path]) -> str:
     raise InvalidAnnotation("there is no image of this name", "add the image, or remove the mask")
 
 
-def _read_voc(folder: Path, images: dict[str, Path]) -> ImportResult:
+def _read_voc(folder: Path, images: dict[str, Path], issues: list[Issue]) -> ImportResult:
     """Only images with a mask: Pascal VOC segmented a few of its images."""
     labeled: list[LabeledImage] = []
-    issues: list[Issue] = []
-    for path in sorted((folder / "SegmentationObject").iterdir()):
+    for path in _visible(folder / "SegmentationObject"):
         with collect_issue(issues, shorten(path.name)):
             image = images[_stem_of(path, images)]
             classes = _read_mask(folder / "SegmentationClass" / path.name)
@@ -145,14 +162,38 @@ def _read_mask(path: Path) -> np.ndarray:
         with warnings.catch_warnings(), open_image(path) as stored:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             mode, values = stored.mode, np.asarray(stored)
+            kind = stored.format
     except FileNotFoundError:
         raise InvalidAnnotation(f"there is no {path.parent.name}/{path.name}", "add it") from None
     except Exception as error:  # broken files make Pillow's decoders raise many kinds
         message = f"cannot be read as an image ({error})"
         raise InvalidAnnotation(message, "export the mask again") from error
+    if kind in LOSSY:
+        message = f"{kind} files hold no exact numbers"
+        raise InvalidAnnotation(message, "save the mask as PNG, from where it was drawn")
     if mode in ("P", "L"):
+        _refuse_smoothed(values)
         return values
     if mode in ("1", "I") or mode.startswith("I;16"):
         return values.astype(np.int64)
     message = f"its pixels are colours ({mode}), no numbers"
     raise InvalidAnnotation(message, "save it as grey or palette PNG")
+
+
+def _refuse_smoothed(values: np.ndarray) -> None:
+    """A mask that was scaled like a photo, or that was a JPEG, has slopes instead of edges.
+
+    On a slope a pixel lies strictly between its two neighbours, in a row or in a column. In a
+    sound mask this takes an object one pixel wide, between two others, so it is rare.
+    """
+    inside = np.zeros(values.shape, bool)
+    for axis in (0, 1):
+        rows = np.moveaxis(values.astype(np.int64), axis, 0)
+        steps = np.diff(rows, axis=0)
+        np.moveaxis(inside, axis, 0)[1:-1] |= steps[1:] * steps[:-1] > 0
+    numbers, counts = np.unique(values[values > 0], return_counts=True)
+    on_slopes = np.bincount(values[inside], minlength=256)[numbers]
+    sloped = int((2 * on_slopes > counts).sum())
+    if sloped >= MIN_SLOPED and 2 * sloped > len(numbers):
+        message = f"{sloped} of its {len(numbers)} values are slopes between others: no objects"
+        raise InvalidAnnotation(message, "export it again; resize masks by the nearest pixel only")

@@ -12,6 +12,7 @@ from maskrcnn_edu.data.importers.write_coco import (
     collect_file_issue,
     ellipse,
     find_json,
+    image_inside,
     number,
     polygon,
     rectangle,
@@ -27,27 +28,39 @@ ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
 def read_via(
     folder: str | Path, class_name: str | None = None, attribute: str | None = None
 ) -> ImportResult:
-    """All of VIA's JSON files in a folder, which also has the images.
+    """VIA's JSON file, and the images beside it.
 
     Args:
-        folder: where the files are.
+        folder: where it is; the file itself if there are several.
         class_name: of every region that does not say one.
         attribute: the region attribute that holds the class; without it, one of
             `ATTRIBUTES`, or the only one there is.
 
     Raises:
-        ValueError: there is no JSON file.
+        ValueError: there is no JSON file, or there are several of VIA's.
     """
-    folder = Path(folder)
+    files, folder = [Path(folder)], Path(folder)
+    if folder.is_file():
+        folder = folder.parent
+    else:
+        files = find_json(folder, "*.json", "save the VIA project beside the images")
     labeled: list[LabeledImage] = []
     issues: list[Issue] = []
-    for file in find_json(folder, "*.json", "save the VIA project beside the images"):
+    contents: dict[Path, list[Any]] = {}
+    for file in files:
         with collect_file_issue(issues, shorten(file.name), file):
-            entries = _entries(read_json(file))
-            key = attribute or _class_attribute(entries)
-            for place, entry in enumerate(entries, 1):
-                with collect_issue(issues, f"entry {place}"):
-                    labeled.append(_read_entry(entry, folder, key, class_name, issues))
+            contents[file] = _entries(read_json(file))
+    if len(contents) > 1:
+        names = ", ".join(shorten(file.name) for file in contents)
+        raise ValueError(
+            f"{folder}: {len(contents)} VIA files ({names}); which one? Name it instead of the "
+            f"folder: data import via {next(iter(contents))}"
+        )
+    for entries in contents.values():
+        key = attribute or _class_attribute(entries)
+        for place, entry in enumerate(entries, 1):
+            with collect_issue(issues, f"entry {place}"):
+                labeled.append(_read_entry(entry, folder, key, class_name, issues))
     return _drop_duplicates(labeled, issues), issues
 
 
@@ -94,7 +107,7 @@ def _read_entry(
     for row, region in enumerate(regions, 1):
         with collect_issue(issues, file_name, f"region {row}"):
             objects.append((_class_of(region, key, class_name), [_outline(region)]))
-    path = folder / file_name
+    path = image_inside(folder, folder / file_name)
     return LabeledImage(path, relative_name(folder, path), objects)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from maskrcnn_edu.data.coco_export import to_coco_dict
 from maskrcnn_edu.data.image_file import read_image
+from maskrcnn_edu.data.image_names import is_hidden
 from maskrcnn_edu.data.object_entry import ObjectEntry, read_object
 from maskrcnn_edu.data.problems import (
     InvalidAnnotation,
@@ -108,15 +109,33 @@ def relative_name(folder: Path, path: Path) -> str:
 
 
 def find_json(folder: Path, pattern: str, fix: str) -> list[Path]:
-    """A tool's files, by name.
+    """A tool's files, by name; hidden ones are copies that programs keep for themselves.
 
     Raises:
         ValueError: there is none.
     """
-    files = sorted(folder.glob(pattern))
+    files = sorted(p for p in folder.glob(pattern) if not is_hidden(p.relative_to(folder)))
     if not files:
         raise ValueError(f"{folder}: no .json file here; {fix}")
     return files
+
+
+def image_inside(folder: Path, path: Path) -> Path:
+    """The path of an image, without ``..``.
+
+    Raises:
+        InvalidAnnotation: it leads out of the folder, or the disk cannot have it.
+    """
+    there = Path(os.path.normpath(path.absolute()))
+    if not there.is_relative_to(os.path.normpath(folder.absolute())):
+        message = f"its image {shorten(str(path))} is outside of {shorten(str(folder))}"
+        raise InvalidAnnotation(message, "copy it into the folder, or give a folder of both")
+    try:
+        there.is_file()
+    except (OSError, ValueError) as error:  # a name too long, or with a byte 0
+        message = f"its image {shorten(str(path))}: {in_words(error)}"
+        raise InvalidAnnotation(message, "give it another name") from None
+    return there
 
 
 @contextlib.contextmanager
