@@ -11,6 +11,7 @@ import pytest
 
 from maskrcnn_edu.data.coco import Sample, sample_from_array
 from maskrcnn_edu.data.loader import BatchLoader, collate, prefetch
+from maskrcnn_edu.data.problems import UnreadableImage
 from maskrcnn_edu.data.transforms import (
     NormalizeImage,
     PadBatch,
@@ -153,6 +154,31 @@ def test_random_numbers_are_those_of_seed_epoch_and_sample():
     for i, (values,) in zip(order, noise(batches)):
         expected = np.random.default_rng([3, 2, i + 1]).random(2).astype(np.float32)
         assert values == expected.tolist()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A transform that takes some samples for broken files."""
+
+    rows: tuple[int, ...]
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if sample.image_id in self.rows:
+            raise UnreadableImage(f"{sample.image_id}.png", "broken", "mend it")
+        return sample
+
+
+@pytest.mark.filterwarnings("ignore::maskrcnn_edu.data.problems.LeftOutWarning")
+def test_who_stands_in_for_a_broken_image_and_with_which_random_numbers():
+    broken = (2, 3, 4)
+    transforms = [Broken(broken), AddNoise(), NormalizeImage(), Permute()]
+    fields = {"shuffle": False, "batch_size": 1, "seed": 3, "sample_transforms": transforms}
+    batches = list(loader(7, **fields).epoch(5))
+    others = np.random.default_rng([3, 5, 2 + 1, 1]).permutation(7).tolist()
+    other = next(row for row in others if row not in broken)
+    assert ids(batches)[2] == [other]
+    expected = np.random.default_rng([3, 5, 2 + 1, other + 2]).random(2).astype(np.float32)
+    assert noise(batches)[2][0] == expected.tolist()
 
 
 def test_a_sample_looks_different_in_every_epoch():
