@@ -42,12 +42,13 @@ SLOW := inference/test_export.py inference/test_predict.py training/test_checkpo
 .PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks wheel clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
-	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) \
+	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) --overwrite \
 	  --train-json $(SHAPES)/annotations/instances_train.json --train-images $(SHAPES)/train \
 	  --val-json $(SHAPES)/annotations/instances_val.json --val-images $(SHAPES)/val
 	$(BIN)/maskrcnn-edu eval --weights $(RUN) $(VAL) --out $(RUN)/eval
 	$(BIN)/maskrcnn-edu predict --weights $(RUN) --out $(RUN)/pictures $(SHAPES)/val/00000*.png
-	@echo; echo "AP table: $(RUN)/eval/ap.txt   pictures: $(RUN)/pictures   losses: $(RUN)/curves.png"
+	@echo; echo "the run in $(RUN), trained $$(date -r $(RUN)/model.safetensors +'%F %T'):"
+	@echo "AP table: $(RUN)/eval/ap.txt   pictures: $(RUN)/pictures   losses: $(RUN)/curves.png"
 
 test: test-package test-notebooks
 
@@ -76,7 +77,7 @@ lab: $(VENV)/ready-tools
 # Run all notebooks again and store what they show; on the CPU, one thread, as the tests do.
 notebooks: $(VENV)/ready-tools
 	OMP_NUM_THREADS=1 MASKRCNN_EDU_DEVICE=cpu $(BIN)/jupyter nbconvert --to notebook \
-	  --execute --inplace notebooks/[0-9][0-9]_*.ipynb
+	  --execute --ExecutePreprocessor.record_timing=False --inplace notebooks/[0-9][0-9]_*.ipynb
 
 # build/ keeps files that are gone from the source, so nothing may be left of it.
 wheel: $(VENV)/ready
