@@ -164,8 +164,10 @@ def test_a_few_objects_at_a_time_or_all_at_once(monkeypatch, make_gt, crowds, ig
     monkeypatch.setattr(matching, "bbox_overlaps", spy)
     whole = label_box(boxes, gt, 0.6, 0.3, True, ignore_thresh)
     assert set(sizes) == {12}
-    monkeypatch.setattr(matching, "IOU_CHUNK_ELEMENTS", 250)
-    parts = label_box(boxes, gt, 0.6, 0.3, True, ignore_thresh)
-    assert min(sizes) == 2
-    assert [t.tolist() for t in parts] == [t.tolist() for t in whole]
+    for elements, at_once in ((250, 2), (1, 1)):  # a hundred boxes; at least one object
+        sizes.clear()
+        monkeypatch.setattr(matching, "IOU_CHUNK_ELEMENTS", elements)
+        parts = label_box(boxes, gt, 0.6, 0.3, True, ignore_thresh)
+        assert set(sizes) == {at_once}
+        assert [t.tolist() for t in parts] == [t.tolist() for t in whole]
     assert (len(set(whole[1].tolist())) > 1) == (crowds < 12)

@@ -149,3 +149,24 @@ def test_parts_are_the_whole_and_so_are_their_runs(monkeypatch, size, at_once):
     for whole, part in zip(expected, parts, strict=True):
         assert encode_crop(part, *size) == encode(whole)
     assert sum(p.pixels.size for p in parts) < 0.7 * expected.size or 1 in size
+
+
+def test_a_part_covers_the_pixels_in_which_some_cell_has_a_share():
+    # one pixel for each cell; the pixels beside the box are one cell away: no share
+    (part,) = MaskPostProcess().paste_in_boxes(
+        paddle.ones([1, 2, 2]), tensor([[2, 1, 4, 3]]), height=5, width=6
+    )
+    assert part.box.tolist() == [2, 1, 4, 3] and part.pixels.tolist() == [[1, 1], [1, 1]]
+    # two pixels for each cell: half a cell beyond the border the next ones have a share
+    (part,) = MaskPostProcess().paste_in_boxes(
+        paddle.ones([1, 2, 2]), tensor([[2, 1, 6, 5]]), height=7, width=9
+    )
+    assert part.box.tolist() == [1, 0, 7, 6]
+    assert part.pixels.tolist() == [
+        [0, 0, 0, 0, 0, 0],
+        [0, 1, 1, 1, 1, 0],
+        [0, 1, 1, 1, 1, 0],
+        [0, 1, 1, 1, 1, 0],
+        [0, 1, 1, 1, 1, 0],
+        [0, 0, 0, 0, 0, 0],
+    ]
