@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).parent
 PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!")
 """What a section or a list may be: nothing special, or ``!Name``."""
 
-MAX_BYTES, MAX_VALUES, MAX_DEPTH = 100_000, 10_000, 40
+MAX_BYTES, MAX_VALUES, MAX_DEPTH = 32_000, 10_000, 40
 """What a configuration may take: bytes of a file, values, sections within sections. The
 largest shipped one has 3,000, 200 and 5; aliases can make a billion values of 300 bytes."""
 

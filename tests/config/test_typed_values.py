@@ -264,17 +264,17 @@ ATTACKS = {
     ),
     "a list in itself": "a: &a [*a]\n",
     "a section in itself": "ResNet: &a {depth: *a}\n",
-    "brackets without end": "ResNet: " + "[" * 50_000,
-    "braces without end": "ResNet: " + "{a: " * 20_000,
-    "dashes without end": "- " * 40_000,
-    "questions without end": "? " * 40_000,
+    "brackets without end": "ResNet: " + "[" * 30_000,
+    "braces without end": "ResNet: " + "{a: " * 7_500,
+    "dashes without end": "- " * 15_000,
+    "questions without end": "? " * 15_000,
     "flat levels": "ResNet: " + "[" * 60 + "]" * 60,
     "too large": "# " + "x" * 200_000,
-    "many values": "x: [" + "1, " * 30_000 + "1]\n",
-    "many sections": "".join(f"k{i}: {{}}\n" for i in range(9_000)),
-    "a number without end": "epoch: " + "9" * 90_000,
-    "sixty to the power": "epoch: 1" + ":59" * 30_000,
-    "binary": "epoch: 0b" + "1" * 90_000,
+    "many values": "x: [" + "1, " * 10_200 + "1]\n",
+    "many sections": "".join(f"k{i}: {{}}\n" for i in range(2_900)),
+    "a number without end": "epoch: " + "9" * 30_000,
+    "sixty to the power": "epoch: 1" + ":59" * 10_000,
+    "binary": "epoch: 0b" + "1" * 30_000,
     "a program": "epoch: !!python/object/apply:os.system ['echo ran > ran']\n",
     "a module": "ResNet: !!python/name:os.system {}\n",
     "a new object": "ResNet: !!python/object/new:os.system [echo ran > ran]\n",
@@ -326,9 +326,9 @@ def test_attacks_are_refused_within_a_second_and_200_megabytes(tmp_path):
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     print("\n".join("\t".join([name, *row]) for name, row in zip(ATTACKS, rows)))
     assert len(rows) == len(ATTACKS) and time.monotonic() - start < 120
-    for name, (seconds, megabytes, said) in zip(ATTACKS, rows):
+    for name, (seconds, megabytes, _, said) in zip(ATTACKS, rows):
         assert "attack.yml" in said, (name, said)
-        assert float(seconds) < 2 and float(megabytes) < 200, (name, seconds, megabytes)
+        assert float(seconds) < 1 and float(megabytes) < 200, (name, seconds, megabytes)
     assert not list(tmp_path.rglob("ran"))
 
 
