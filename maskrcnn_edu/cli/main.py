@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if it worked, 2 if the input was at fault (one line says how)."""
     arguments = [with_home(a) for a in (sys.argv[1:] if arguments is None else arguments)]
     warnings.filterwarnings("ignore", message=".*ccache.*")  # Paddle's; nothing is compiled here
+    warnings.filterwarnings("ignore", message="Glyph .* missing from")  # `font_advice` says it
     try:
         if arguments[:1] == [COMPLETION]:
             return print_completion(arguments[1:])

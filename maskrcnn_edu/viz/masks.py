@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from maskrcnn_edu.structures import Array, GroundTruth, MaskTargets, RoISamples
 from maskrcnn_edu.viz.data import draw_outline
+from maskrcnn_edu.viz.fonts import as_text
 from maskrcnn_edu.viz.style import (
     FONT_SIZE,
     HEAT,
@@ -99,7 +100,8 @@ def draw_mask_logits(logits: Array, class_names: Sequence[str], own: int) -> Fig
             interpolation="nearest", gid="logits",
         )  # fmt: skip
         panel.autoscale(False)
-        panel.set_title(class_names[c], fontsize=FONT_SIZE if len(maps) <= MANY else FONT_SIZE - 2)
+        size = FONT_SIZE if len(maps) <= MANY else FONT_SIZE - 2
+        panel.set_title(class_names[c], fontsize=size, **as_text(class_names[c]))
     frame = draw_box(panels[own], [0, 0, side, side], "own", OWN)
     frame.set_clip_on(False)
     return figure

@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from maskrcnn_edu.structures import Array, GroundTruth
+from maskrcnn_edu.viz.fonts import as_text, text_width
 
 # Okabe and Ito's palette: distinguishable with every kind of colour blindness
 PALETTE = (
@@ -142,17 +143,21 @@ def draw_box(axes: Axes, box: Sequence[float], kind: str, line: Line) -> Rectang
 
 
 def draw_label(axes: Axes, box: Sequence[float], text: str, face: str) -> None:
-    """A small text at the top left corner of a box, inside the image."""
+    """A small text at the top left corner of a box, or further left to stay in the image."""
     top, bottom = sorted(axes.get_ylim())
-    x1, y1 = max(float(box[0]), 0.0), float(box[1])
+    left, right = sorted(axes.get_xlim())
+    inches = axes.get_position().width * axes.figure.get_size_inches()[0]
+    width = text_width(text, FONT_SIZE) / 72 / inches * (right - left)
+    x1, y1 = min(float(box[0]), right - width), float(box[1])
     axes.text(
-        x1,
+        max(x1, left),
         max(y1, top),
         text,
         gid="label",
         fontsize=FONT_SIZE,
         verticalalignment="bottom" if y1 > top + 0.06 * (bottom - top) else "top",
         clip_on=True,
+        **as_text(text),
         bbox={"facecolor": face, "edgecolor": "none", "pad": 0.8, "alpha": 0.9},
     )
 

@@ -1,0 +1,50 @@
+"""Names in pictures: plain text in any script, with the fonts that are installed."""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from matplotlib import font_manager, rcParams
+from matplotlib.font_manager import FontProperties
+
+from maskrcnn_edu.system.doctor import FONTS
+
+INSTALL = "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk)"
+NARROW, WIDE = 0.64, 1.0
+"""How wide a letter is at most, in heights of the font: Latin, and Chinese."""
+
+
+def as_text(name: str) -> dict[str, Any]:
+    """What matplotlib's texts need to show a name: no formulas, and a font that has its letters."""
+    style: dict[str, Any] = {"parse_math": False}
+    if not name.isascii():
+        style["fontfamily"] = [*rcParams["font.family"], *chinese_fonts()]
+    return style
+
+
+@functools.cache
+def chinese_fonts() -> tuple[str, ...]:
+    """The installed families of `doctor.FONTS`, in that order."""
+    names = sorted({font.name for font in font_manager.fontManager.ttflist})
+    return tuple(name for known in FONTS for name in names if name.startswith(known))
+
+
+def font_advice(names: Iterable[str]) -> str:
+    """One line if letters of the names are in no font that is installed here, else empty."""
+    families = [*rcParams["font.family"], *chinese_fonts()]
+    found = [font_manager.findfont(FontProperties(family=[family])) for family in families]
+    fonts = [font_manager.get_font(path) for path in found]
+    letters = sorted({letter for name in names for letter in name if not letter.isspace()})
+    missing = [each for each in letters if not any(f.get_char_index(ord(each)) for f in fonts)]
+    if not missing:
+        return ""
+    return f"no font here has {''.join(missing[:10])}: drawn as boxes; install {INSTALL}"
+
+
+def text_width(text: str, size: float) -> float:
+    """About how wide a text is, in points, rather too wide than too narrow."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return size * (WIDE * wide + NARROW * (len(text) - wide))
