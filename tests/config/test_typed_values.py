@@ -306,7 +306,7 @@ for path in sys.argv[1:]:
     except ConfigError as error:
         said = str(error).splitlines()[0]
     now, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{now - start:.3f}\\t{(peak - before) / 1024:.1f}\\t{said[:300]}")
+    print(f"{now - start:.3f}\\t{(peak - before) / 1024:.1f}\\t{peak / 1024:.0f}\\t{said[:300]}")
     start, before = now, peak
 """
 
