@@ -20,6 +20,9 @@ MAX_BYTES = 3 << 29
 STRIP = 1 << 20
 """Pixels (about) that are converted at a time."""
 
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits of cameras; wide numbers have the fewest that hold the brightest pixel."""
+
 ORIENTATION = 0x0112
 STORED = {
     2: lambda upright: upright[:, ::-1],
@@ -37,8 +40,8 @@ TURNED = (5, 6, 7, 8)  # by a quarter
 def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read an image as 8-bit RGB, whatever its mode, turned upright as its EXIF data say.
 
-    Sixteen bits become eight, palettes and CMYK are converted, transparency is
-    ignored. Floating point images are taken as 0 .. 1 if no value is above 1, else
+    Sixteen bits (or the 10, 12, 14 that are in use of them) become eight, palettes and CMYK
+    are converted, transparency is ignored. Floating point images are taken as 0 .. 1 if no value is above 1, else
     as 0 .. 255. Of several frames or pages the first is read.
 
     Args:
@@ -197,7 +200,10 @@ def _white(image: Image.Image) -> float | None:
     """The number that stands for white if pixels are wide numbers, else None."""
     if image.mode == "F":
         return 1 if max(_values(strip).max() for _, strip in _strips(image)) <= 1 else 255
-    return 65535 if image.mode == "I" or image.mode.startswith("I;16") else None
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return None
+    brightest = max(_values(strip).max() for _, strip in _strips(image))
+    return next((2**bits - 1 for bits in DEPTHS if brightest < 2**bits), 65535)
 
 
 def _values(strip: Image.Image) -> np.ndarray:

@@ -311,3 +311,20 @@ def test_a_sample_from_an_array_needs_no_file():
     assert Decode()(sample, np.random.default_rng(0)) is sample
     with pytest.raises(ValueError, match="float64"):
         sample_from_array(np.zeros((4, 6, 3)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "brightest", "expected"),
+    [
+        (np.uint16, 4095, [0, 127, 255]),  # 12 bits
+        (np.uint16, 1023, [0, 127, 255]),
+        (np.uint16, 65535, [0, 127, 255]),
+        (np.int32, 255, [0, 127, 255]),  # 8 bits in 32
+        (np.uint16, 3000, [0, 93, 186]),  # 1500 and 3000 of 4095
+        (np.uint16, 0, [0, 0, 0]),
+    ],
+)
+def test_wide_numbers_are_scaled_by_the_bits_in_use(tmp_path, kind, brightest, expected):
+    values = np.array([[0, brightest // 2, brightest]], kind)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == expected
