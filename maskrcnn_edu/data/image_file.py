@@ -41,8 +41,8 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
     """Read an image as 8-bit RGB, whatever its mode, turned upright as its EXIF data say.
 
     Sixteen bits (or the 10, 12, 14 that are in use of them) become eight, palettes and CMYK
-    are converted, transparency is ignored. Floating point images are taken as 0 .. 1 if no value is above 1, else
-    as 0 .. 255. Of several frames or pages the first is read.
+    are converted, transparency is ignored. Floating point images are taken as 0 .. 1 if no
+    value is above 1, else as 0 .. 255. Of several frames or pages the first is read.
 
     Args:
         path: the file.

@@ -10,7 +10,10 @@ from typing import Any
 from matplotlib import font_manager, rcParams
 from matplotlib.font_manager import FontProperties
 
-from maskrcnn_edu.system.doctor import FONTS
+FAMILIES = (
+    "Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang",
+)  # fmt: skip
+"""With Chinese letters; those that `doctor` looks for."""
 
 INSTALL = "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk)"
 NARROW, WIDE = 0.64, 1.0
@@ -27,9 +30,9 @@ def as_text(name: str) -> dict[str, Any]:
 
 @functools.cache
 def chinese_fonts() -> tuple[str, ...]:
-    """The installed families of `doctor.FONTS`, in that order."""
+    """The installed families of `FAMILIES`, in that order."""
     names = sorted({font.name for font in font_manager.fontManager.ttflist})
-    return tuple(name for known in FONTS for name in names if name.startswith(known))
+    return tuple(name for known in FAMILIES for name in names if name.startswith(known))
 
 
 def font_advice(names: Iterable[str]) -> str:

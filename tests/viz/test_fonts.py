@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from maskrcnn_edu.system import doctor
 from maskrcnn_edu.viz import fonts
 from maskrcnn_edu.viz.style import canvas, draw_label
 
@@ -41,3 +42,7 @@ def test_installed_fonts_are_asked_after_the_usual_one(monkeypatch):
     monkeypatch.setattr(fonts, "chinese_fonts", lambda: ("Noto Sans CJK SC",))
     assert fonts.as_text("\u5706")["fontfamily"][-1] == "Noto Sans CJK SC"
     assert fonts.as_text("cat") == {"parse_math": False}
+
+
+def test_the_families_are_those_of_the_doctor():
+    assert fonts.FAMILIES == doctor.FONTS
