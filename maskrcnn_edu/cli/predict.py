@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,9 +15,12 @@ from tqdm import tqdm
 from maskrcnn_edu.cli.messages import printable
 from maskrcnn_edu.cli.options import add_weights, own_config
 from maskrcnn_edu.data.image_file import count_frames
+from maskrcnn_edu.inference.class_match import match_all
 from maskrcnn_edu.inference.predict import find_images, predict_images
 from maskrcnn_edu.structures import Detections
-from maskrcnn_edu.weights.folder import load_model, read_classes
+from maskrcnn_edu.viz.fonts import font_advice
+from maskrcnn_edu.weights.folder import ClassNames, load_model, read_classes
+from maskrcnn_edu.weights.pretrained import stored_classes
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -36,9 +42,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """``predict``: 0 if all images could be read, 1 if some could not, 2 if none could."""
     paths = find_images(options.images)
-    classes = read_classes(options.classes) if options.classes else None
-    model, config, classes = load_model(options.weights, own_config(options), classes)
-    with ImageBar(len(paths)) as bar:
+    named = read_classes(options.classes) if options.classes else None
+    model, config, classes = load_model(options.weights, own_config(options), named)
+    if named is not None:
+        classes = _renumbered(classes, named, options)
+    if advice := font_advice(classes.names):
+        print(printable(advice), file=sys.stderr)
+    with ImageBar(len(paths)) as bar, sigterm_is_ctrl_c() as terminated:
         try:
             results = predict_images(
                 model, config, classes, paths, options.out, options.min_score,
@@ -49,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
                 f"interrupted after {bar.count} of {len(paths)} images; the results of these are "
                 f"in {options.out}/results.json"
             )
-            return 130
+            return 143 if terminated else 130
     if bar.unreadable:
         names = [path.name for path in bar.unreadable[:10]]
         more = ", ..." if len(bar.unreadable) > 10 else ""
@@ -60,6 +70,31 @@ def run(options: argparse.Namespace) -> int:
     drawn = sum(r["score"] >= options.min_score for r in results)
     print(f"{drawn} objects drawn; overlays, results.json and photos.json are in {options.out}")
     return 1 if bar.unreadable else 0
+
+
+def _renumbered(own: ClassNames, named: ClassNames, options: argparse.Namespace) -> ClassNames:
+    """A model's own classes with the ids of ``--classes``, if its folder or the zoo knows names."""
+    known = stored_classes(options.weights)
+    if known is None:
+        return own  # they are those of --classes
+    ids = match_all(known.names, named, options.weights, options.classes)
+    return ClassNames(known.names, ids)
+
+
+@contextlib.contextmanager
+def sigterm_is_ctrl_c() -> Iterator[list[int]]:
+    """Within the block SIGTERM ends the work like Ctrl-C; the list then holds its number."""
+    seen: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class ImageBar:

@@ -91,10 +91,16 @@ def _add_checkpoints(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--keep", type=int, default=3, metavar="N", help="checkpoints that stay (default: 3)"
     )
-    command.add_argument(
+    old_run = command.add_mutually_exclusive_group()
+    old_run.add_argument(
         "--resume",
         action="store_true",
         help="go on from the newest checkpoint in --out, with the same options as before",
+    )
+    old_run.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the run that --out holds, finished or not (default: it is refused)",
     )
 
 
@@ -109,10 +115,10 @@ def run(options: argparse.Namespace) -> int:
     )
     batch_size = build(config, Reader, ("TrainReader",)).batch_size
     training = _training_options(options, config, len(train_set) // batch_size)
-    processes = options.processes or best_process_count(batch_size)
-    if rank() == 0 and training.pretrain is not None:
+    launching = should_launch(processes := _process_count(options.processes, batch_size))
+    if rank() == 0:
         _find_pretrained(training.pretrain)  # fetched once, before the other processes want it
-    if should_launch(processes):
+    if launching:
         return launch(processes, options.arguments)
     with distributed(), GracefulStop() as stop:
         if rank() == 0:
@@ -130,6 +136,17 @@ def run(options: argparse.Namespace) -> int:
     if rank() == 0:
         _draw_curves(history, Path(options.out))
     return 0
+
+
+def _process_count(asked: int | None, batch_size: int) -> int:
+    """``--processes``, if the batch can be shared by so many."""
+    count = best_process_count(batch_size) if asked is None else asked
+    if count > 0 and batch_size % count:
+        raise ValueError(
+            f"--processes {count}: a batch of {batch_size} images cannot be shared by so many; "
+            "each needs equally many"
+        )
+    return count
 
 
 def _training_options(
@@ -150,7 +167,7 @@ def _training_options(
         frozen=options.freeze,
         amp=options.amp,
         accumulate=options.accumulate,
-        checkpoints=CheckpointPolicy(every, options.keep, options.resume),
+        checkpoints=CheckpointPolicy(every, options.keep, options.resume, options.overwrite),
     )
 
 
@@ -160,9 +177,10 @@ def _budget(options: argparse.Namespace, steps_per_epoch: int, epochs: int) -> B
     return Budget(steps=options.steps, minutes=options.minutes)
 
 
-def _find_pretrained(source: str) -> None:
+def _find_pretrained(source: str | None) -> None:
     try:
-        find_weights(source)
+        if source is not None:
+            find_weights(source)
     except ValueError as error:
         raise ValueError(
             f"{error}\nor start from random weights: --set pretrain_weights=null"
@@ -171,8 +189,9 @@ def _find_pretrained(source: str) -> None:
 
 def _resume_command(options: argparse.Namespace) -> str:
     """What to type to go on: the same command, and ``--resume``."""
+    words = [word for word in options.arguments if word != "--overwrite"]
     resume = [] if options.resume else ["--resume"]
-    return shlex.join(["maskrcnn-edu", *options.arguments, *resume])
+    return shlex.join(["maskrcnn-edu", *words, *resume])
 
 
 def _describe(train_set: CocoDataset, val_set: CocoDataset, processes: int) -> None:

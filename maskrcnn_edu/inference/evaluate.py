@@ -20,6 +20,7 @@ from maskrcnn_edu.inference.coco_results import coco_results, split_results
 from maskrcnn_edu.inference.onednn import use_onednn
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
+from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.system.processes import all_gather_object, rank, world_size
 
 STATISTICS = (
@@ -50,6 +51,7 @@ def evaluate(
     model: MaskRCNN,
     dataset: CocoDataset,
     reader: Reader,
+    category_ids: Sequence[int | None] | None = None,
     limit: int | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
     shared: bool = False,
@@ -60,6 +62,8 @@ def evaluate(
         model: put into prediction mode for the time of the call.
         dataset: images with annotations.
         reader: the configuration's ``EvalReader``.
+        category_ids: the dataset's ids of the model's classes, None for one that it has not (see
+            `maskrcnn_edu.inference.class_match`); by default labels are as in the dataset.
         limit: only the batches with the first so many images, for a quick look. Images that
             cannot be read are left out, with a warning for each.
         on_batch: called with the number of images done (for a progress bar).
@@ -76,7 +80,8 @@ def evaluate(
     starts = range(0, len(rows[:limit]), reader.batch_size)
     batches = [rows[start : start + reader.batch_size] for start in starts]
     with _predicting(model, sum(map(len, batches[number::count]))):
-        own = list(_predict(model, dataset, reader, batches[number::count], on_batch))
+        ids = dataset.category_ids if category_ids is None else category_ids
+        own = list(_predict(model, dataset, reader, ids, batches[number::count], on_batch))
     shares = all_gather_object(own) if shared else [own]
     if number > 0:
         return None
@@ -119,6 +124,7 @@ def _predict(
     model: MaskRCNN,
     dataset: CocoDataset,
     reader: Reader,
+    category_ids: Sequence[int | None],
     batches: Sequence[Sequence[int]],
     on_batch: Callable[[int], None],
 ) -> Iterator[dict]:
@@ -137,15 +143,16 @@ def _predict(
         while left:
             part = next(parts)
             own, left = left[: len(part.image_id)], left[len(part.image_id) :]
-            for name, values in _batch_results(model, dataset, own, part).items():
+            for name, values in _batch_results(model, dataset, category_ids, own, part).items():
                 done[name] += values
         yield done
         on_batch(len(asked))
 
 
 def _batch_results(
-    model: MaskRCNN, dataset: CocoDataset, rows: Sequence[int], batch: Batch
-) -> dict[str, list]:
+    model: MaskRCNN, dataset: CocoDataset, category_ids: Sequence[int | None],
+    rows: Sequence[int], batch: Batch,
+) -> dict[str, list]:  # fmt: skip
     """``image_ids`` and ``results`` of a batch made of these rows of the dataset."""
     stages = model.detect(batch)
     image_ids, results = [], []
@@ -157,7 +164,8 @@ def _batch_results(
         masks = model.mask_post_process.paste_in_boxes(probs, detections.boxes, *size)
         rles = [encode_crop(mask, *size) for mask in masks]
         image_ids.append(image_id)
-        results += coco_results(image_id, detections, dataset.category_ids, rles)
+        found = coco_results(image_id, detections, category_ids, rles)
+        results += [each for each in found if each["category_id"] is not None]
     return {"image_ids": image_ids, "results": results}
 
 
@@ -210,7 +218,7 @@ def write_results(evaluation: Evaluation, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     boxes, masks = (split_results(evaluation.results, kind) for kind in ("bbox", "segm"))
     ap = {"bbox": evaluation.bbox, "segm": evaluation.segm}
-    for name, content in (("bbox", boxes), ("segm", masks), ("ap", ap)):
-        indent = 1 if name == "ap" else None
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=indent))
-    (folder / "ap.txt").write_text(evaluation.tables)
+    texts = {"bbox.json": json.dumps(boxes), "segm.json": json.dumps(masks)}
+    texts |= {"ap.json": json.dumps(ap, indent=1), "ap.txt": evaluation.tables}
+    for name, text in texts.items():
+        atomic_write(folder / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))

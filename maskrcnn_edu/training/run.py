@@ -15,16 +15,18 @@ from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.inference.class_match import match_dataset
 from maskrcnn_edu.inference.evaluate import Evaluation, evaluate
 from maskrcnn_edu.model.bbox.cotuning import COTBBoxHead, class_relationship
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.ops.empty import cat
-from maskrcnn_edu.system.processes import rank, world_size
+from maskrcnn_edu.system.processes import pause_others, rank, world_size
 from maskrcnn_edu.training.amp import check_amp
 from maskrcnn_edu.training.checkpoint import check_finite, fingerprint
 from maskrcnn_edu.training.freezing import freeze
 from maskrcnn_edu.training.loop import Budget, Step, train_steps
 from maskrcnn_edu.training.nan_guard import MAX_SKIPPED_STEPS, NanGuard, NotFiniteError, dump
+from maskrcnn_edu.training.preflight import check_data, check_start
 from maskrcnn_edu.training.run_folder import CheckpointPolicy, History, RunFolder
 from maskrcnn_edu.weights.arrays import load_weights
 from maskrcnn_edu.weights.folder import ClassNames, save_model
@@ -57,7 +59,7 @@ class TrainingOptions:
         checkpoints: when to write checkpoints, and whether to go on from the newest.
 
     Raises:
-        ValueError: ``accumulate`` is below 1.
+        ValueError: ``accumulate`` is below 1, or ``seed`` below 0 or above 2**32 - 1.
     """
 
     budget: Budget
@@ -72,6 +74,8 @@ class TrainingOptions:
     def __post_init__(self):
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be at least 1 batch, got {self.accumulate}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be from 0 to 2**32 - 1, got {self.seed}")
 
 
 def train(
@@ -81,6 +85,8 @@ def train(
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[MaskRCNN, History]:  # fmt: skip
     """Train a model on a dataset, evaluate it on the way, save it.
+
+    What the folder holds is only touched once model, data and options are known to work.
 
     Args:
         config: the configuration; its ``num_classes`` must be the dataset's.
@@ -92,33 +98,35 @@ def train(
         stop: asked before every step; True ends the training early.
 
     Raises:
-        ValueError: configuration and data do not fit, ``checkpoints.resume`` is asked for
-            with other data or options, or a loss or gradient is not finite.
-        OSError: a file cannot be written.
+        ValueError: configuration and data do not fit, training and validation data have other
+            classes, ``checkpoints.resume`` is asked for with other data or options, the folder
+            holds a run, or a loss or gradient is not finite.
+        OSError: a file cannot be written, or another run is writing to the folder.
         Interrupted: ``stop`` was True (in process 0; the others return).
     """
     amp = check_amp(config.values.get("amp") if options.amp is None else options.amp)
+    check_data(train_set, val_set, on_message)
     settings = run_settings(config, train_set, val_set, options, amp)
     run = RunFolder(Path(out_dir), settings, options.checkpoints, on_message)
-    start = run.open()
-    reader, val_reader = (build(config, Reader, (f"{x}Reader",)) for x in ("Train", "Eval"))
-    model = _new_model(config, train_set, reader, options, on_message)
-    optimizer, learning_rate = build_optimizer(config, model)
-    guard = NanGuard(model, MAX_SKIPPED_STEPS if amp == "fp16" else 0)
-    steps = train_steps(
-        model, reader.loader(train_set, options.seed, rank(), world_size()), options.budget,
-        optimizer, learning_rate, seed=options.seed, start=start, stop=stop, guard=guard,
-        amp=amp, accumulate=options.accumulate,
-    )  # fmt: skip
-    try:
-        _run_steps(
-            steps, run, guard, partial(evaluate_briefly, model, val_set, val_reader), on_step
-        )
-    except NotFiniteError as problem:
-        raise ValueError(dump(problem, run.dump_folder)) from problem
-    if rank() == 0:
-        run.check_finished()
-        _save_model(out_dir, model, config, train_set)
+    with run.in_use():
+        start = run.open()
+        reader, val_reader = (build(config, Reader, (f"{x}Reader",)) for x in ("Train", "Eval"))
+        model = _new_model(config, train_set, reader, options, on_message)
+        loader = reader.loader(train_set, options.seed, rank(), world_size())
+        guard = NanGuard(model, MAX_SKIPPED_STEPS if amp == "fp16" else 0)
+        steps = train_steps(
+            model, loader, options.budget, *build_optimizer(config, model), seed=options.seed,
+            start=start, stop=stop, guard=guard, amp=amp, accumulate=options.accumulate,
+        )  # fmt: skip
+        run.begin()
+        evaluate_now = partial(evaluate_briefly, model, val_set, val_reader, train_set)
+        try:
+            _run_steps(steps, run, guard, evaluate_now, on_step)
+        except NotFiniteError as problem:
+            raise ValueError(dump(problem, run.dump_folder)) from problem
+        if rank() == 0:
+            run.check_finished()
+            _save_model(out_dir, model, config, train_set)
     return model, run.history
 
 
@@ -175,6 +183,7 @@ def _new_model(
     if options.pretrain is not None:
         on_message(str(load_pretrained(model, options.pretrain, train_set.class_names)))
     if options.weights is not None:
+        check_start(options.weights, train_set)
         load_weights(model, options.weights)
     if isinstance(model.bbox_head, COTBBoxHead):
         loader = reader.loader(train_set, options.seed)
@@ -225,9 +234,11 @@ def _run_steps(
             _log_losses(run.history, step)
         if eval_at and step.progress >= eval_at[0]:
             eval_at.pop(0)
+            pause_others()
             _log_evaluation(run.history, step, *evaluate_now())
         if run.is_due(step):
             guard.finish()  # a bad step must not become a checkpoint
+            pause_others()  # while the disk is slow
             run.save(step)
     guard.finish()
     if step is not None:
@@ -235,11 +246,19 @@ def _run_steps(
 
 
 def evaluate_briefly(
-    model: MaskRCNN, val_set: CocoDataset, reader: Reader
+    model: MaskRCNN, val_set: CocoDataset, reader: Reader, train_set: CocoDataset
 ) -> tuple[Evaluation, int]:
-    """Evaluate on the first validation images; the result, and how many images it is of."""
+    """Evaluate on the first validation images; the result, and how many images it is of.
+
+    Args:
+        model, val_set, reader: see `evaluate`.
+        train_set: says what the model's labels mean.
+    """
     batches: list[int] = []
-    result = evaluate(model, val_set, reader, limit=EVAL_IMAGES, on_batch=batches.append)
+    ids = match_dataset(train_set.class_names, val_set, train_set.json_file)
+    result = evaluate(
+        model, val_set, reader, category_ids=ids, limit=EVAL_IMAGES, on_batch=batches.append
+    )
     return result, sum(batches) - len(result.left_out)
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskrcnn_edu.system.processes import broadcast_from_rank0, rank, world_size
+from maskrcnn_edu.system.file_lock import folder_lock
+from maskrcnn_edu.system.processes import (
+    broadcast_from_rank0,
+    meet,
+    rank,
+    world_size,
+)
 from maskrcnn_edu.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
@@ -18,6 +25,7 @@ from maskrcnn_edu.training.checkpoint import (
     snapshot,
 )
 from maskrcnn_edu.training.loop import Step
+from maskrcnn_edu.weights.arrays import WEIGHTS
 
 
 @dataclass
@@ -47,7 +55,7 @@ class History:
         """The lines of a file up to a length in bytes; what was written later is cut off.
 
         Raises:
-            ValueError: the file is shorter than that.
+            ValueError: the file is shorter than that, or a line is none of ours.
         """
         size = path.stat().st_size if path.is_file() else 0
         if size < length:
@@ -58,9 +66,15 @@ class History:
         history = cls(path)
         if size == 0:
             return history
-        os.truncate(path, length)
-        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        for number, text in enumerate(path.read_bytes()[:length].splitlines(), 1):
+            line = _read_line(text)
+            if line is None:
+                raise ValueError(
+                    f"{path}: line {number} is no line of metrics: {text[:60]!r}. Put the file "
+                    f"back, or delete the checkpoints to begin anew"
+                )
             (history.steps if line["kind"] == "train" else history.evaluations).append(line)
+        os.truncate(path, length)
         return history
 
     def flush(self) -> int:
@@ -72,6 +86,16 @@ class History:
             return file.tell()
 
 
+def _read_line(text: bytes) -> dict | None:
+    """A line of metrics; None if it is none."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(line, dict) and line.get("kind") in ("train", "val")
+    return line if known else None
+
+
 @dataclass(frozen=True)
 class CheckpointPolicy:
     """How a training is saved on the way.
@@ -80,11 +104,20 @@ class CheckpointPolicy:
         interval: when a checkpoint is written, apart from the end and interruptions.
         keep: how many checkpoints stay.
         resume: go on from the newest one, if there is one.
+        overwrite: a run that the folder holds may be lost.
+
+    Raises:
+        ValueError: ``keep`` is below 1.
     """
 
     interval: CheckpointInterval = field(default_factory=lambda: CheckpointInterval(minutes=2))
     keep: int = 3
     resume: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self):
+        if self.keep < 1:
+            raise ValueError(f"at least 1 checkpoint must be kept, not {self.keep}")
 
 
 class Interrupted(Exception):
@@ -117,29 +150,43 @@ class RunFolder:
         self.history = History()
         self.finished = False
         self._saved = TrainingProgress()
+        self._goes_on = False
 
     @property
     def dump_folder(self) -> Path:
         """Where a batch goes whose losses are not finite; every process has its own."""
         return self.out_dir / ("bad_batch" if world_size() == 1 else f"bad_batch_{rank()}")
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Within the block no other run writes here.
+
+        Raises:
+            BlockingIOError: one does.
+        """
+        with folder_lock(self.out_dir) if rank() == 0 else contextlib.nullcontext():
+            yield
+
     def open(self) -> Checkpoint | None:
         """The checkpoint to go on from, the same in every process; None for a new run.
 
+        Nothing that is there is lost by it: that happens when a new run begins, see `begin`.
+
         Raises:
             ValueError: going on is asked for, but this is another run; or is not, and
-                would destroy one that can go on.
+                would destroy one.
         """
         start = None
         if rank() == 0:
             start = self._resume() if self.policy.resume else None
             if start is None:
-                self._start_new()
+                self._refuse_to_overwrite()
+        meet()  # a large checkpoint takes long to read
         step = broadcast_from_rank0(-1.0 if start is None else float(start.position.step))
         if rank() > 0 and step >= 0:  # all processes see one folder
             start = self.checkpoints.load(int(step))
         if start is not None:
-            self.finished, self._saved = start.finished, start.position
+            self.finished, self._saved, self._goes_on = start.finished, start.position, True
         return start
 
     def _resume(self) -> Checkpoint | None:
@@ -162,17 +209,35 @@ class RunFolder:
         self.log(f"going on after step {start.position.step}{done}")
         return start
 
-    def _start_new(self) -> None:
-        old, _ = self.checkpoints.newest()
-        if old is not None and not old.finished:
+    def _refuse_to_overwrite(self) -> None:
+        if self.policy.overwrite:
+            return
+        start = _newest_readable(self.checkpoints)
+        if start is not None and not start.finished:
             raise ValueError(
-                f"{self.out_dir} holds an unfinished run ({old.position.step} steps done): go on "
-                f"with --resume, or delete {self.checkpoints.path} to begin anew"
+                f"{self.out_dir} holds an unfinished run ({start.position.step} steps done): go on "
+                "with --resume, choose another --out, or replace it with --overwrite"
             )
-        for file in self.checkpoints.files():
-            file.unlink()
+        if start is not None or (self.out_dir / WEIGHTS).is_file() or self.checkpoints.files():
+            raise ValueError(
+                f"{self.out_dir} holds a finished run: choose another --out, or replace it with "
+                "--overwrite"
+            )
+
+    def begin(self) -> None:
+        """A new run takes the place of what is there; one that goes on does nothing.
+
+        Call it when nothing can be wrong any more.
+
+        The old run's model goes too, or it would be taken for this one's if this one ends early.
+        """
+        if rank() > 0 or self._goes_on:
+            return
+        if (self.out_dir / WEIGHTS).is_file():
+            self.log(f"the run that was in {self.out_dir} is replaced (--overwrite)")
         self.history = History(self.out_dir / "metrics.jsonl")
-        self.history.path.unlink(missing_ok=True)
+        for old in (*self.checkpoints.files(), self.history.path, self.out_dir / WEIGHTS):
+            old.unlink(missing_ok=True)
 
     def is_due(self, step: Step) -> bool:
         """Whether a checkpoint should be written after this step."""
@@ -208,3 +273,11 @@ class RunFolder:
             raise Interrupted("stopped before the first step, so there is nothing to save")
         path = self.checkpoints.path
         raise Interrupted(f"stopped after step {self._saved.step}, saved in {path}")
+
+
+def _newest_readable(checkpoints: CheckpointFolder) -> Checkpoint | None:
+    """The newest checkpoint that is whole; what is damaged stays as it is."""
+    for path in reversed(checkpoints.files()):
+        with contextlib.suppress(ValueError):
+            return checkpoints.load(int(path.stem.split("-")[1]))
+    return None

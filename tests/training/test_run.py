@@ -47,6 +47,31 @@ def test_same_seed_same_losses_for_fifty_steps(shapes, tmp_path):
     assert losses("c", seed=2)[0] != first[0]
 
 
+def test_a_run_that_cannot_begin_destroys_nothing(shapes, tmp_path):
+    run(shapes, tmp_path, 2, SMALL)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    brave = CheckpointPolicy(overwrite=True)
+    for mistake in (
+        {"frozen": ["bakbone"], "checkpoints": brave},
+        {"weights": tmp_path / "nowhere", "checkpoints": brave},
+        {"overrides": [*SMALL, "TrainReader.batch_size=14"], "checkpoints": brave},
+        {},  # nobody said that it may be lost
+    ):
+        with pytest.raises(ValueError):
+            run(shapes, tmp_path, 1, **{"overrides": SMALL, **mistake})
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    messages = []
+    run(shapes, tmp_path, 1, SMALL, checkpoints=brave, on_message=messages.append)
+    assert messages == [f"the run that was in {tmp_path} is replaced (--overwrite)"]
+    assert [path.stem for path in tmp_path.rglob("step-*")] == ["step-000000001"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_is_a_whole_number_of_32_bits(seed):
+    with pytest.raises(ValueError, match=f"seed must be from 0 .* got {seed}"):
+        TrainingOptions(Budget(steps=1), seed=seed)
+
+
 def test_losses_fall_on_a_few_images(shapes, tmp_path):
     losses = []
     run(shapes, tmp_path, 60, on_step=lambda step: losses.append(step.losses()["loss"]))

@@ -86,9 +86,12 @@ def test_no_file_is_an_empty_one(tmp_path):
 SETTINGS = {"seed": "0", "length": "8 steps"}
 
 
-def folder(out, resume=False, settings=SETTINGS, keep=3, interval=CheckpointInterval(steps=2)):
+def folder(
+    out, resume=False, settings=SETTINGS, keep=3, interval=CheckpointInterval(steps=2),
+    overwrite=False,
+):  # fmt: skip
     messages = []
-    policy = CheckpointPolicy(interval, keep, resume)
+    policy = CheckpointPolicy(interval, keep, resume, overwrite)
     run = RunFolder(out, settings, policy, messages.append)
     return run, messages
 
@@ -98,14 +101,69 @@ def checkpoint(step, **more):
     return Checkpoint(TrainingProgress(step=step), arrays, dict(SETTINGS), **more)
 
 
-def test_a_new_run_removes_what_a_finished_one_left(tmp_path):
-    CheckpointFolder(tmp_path / "checkpoints").save(checkpoint(8, finished=True))
-    (tmp_path / "metrics.jsonl").write_text("{}\n")
-    run, messages = folder(tmp_path)
-    assert run.open() is None and messages == []
+def a_run(out, finished):
+    CheckpointFolder(out / "checkpoints").save(checkpoint(8, finished=finished))
+    (out / "metrics.jsonl").write_text("{}\n")
+    (out / "model.safetensors").write_text("weights")
+
+
+def files(out):
+    return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_new_run_removes_what_another_left_when_it_begins(tmp_path, finished):
+    a_run(tmp_path, finished)
+    before = files(tmp_path)
+    run, messages = folder(tmp_path, overwrite=True)
+    assert run.open() is None and files(tmp_path) == before and messages == []
+    run.begin()
     assert not run.finished and run.history.path == tmp_path / "metrics.jsonl"
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
-    assert run.checkpoints.files() == []
+    assert files(tmp_path) == {}
+    assert messages == [f"the run that was in {tmp_path} is replaced (--overwrite)"]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("left", ["checkpoint", "damaged checkpoint", "model"])
+def test_a_finished_run_is_not_lost_in_silence(tmp_path, left, resume):
+    a_run(tmp_path, finished=True)
+    if left != "model":
+        (tmp_path / "model.safetensors").unlink()
+    for path in CheckpointFolder(tmp_path / "checkpoints").files():
+        if left == "model":
+            path.unlink()  # --checkpoint-every 0
+        elif left == "damaged checkpoint":
+            path.write_bytes(b"damaged")
+    if resume and left != "model":
+        return  # it goes on, or says what is wrong with the checkpoint
+    before = files(tmp_path)
+    run, _ = folder(tmp_path, resume=resume)
+    with pytest.raises(ValueError, match=r"holds a finished run: choose another --out, or.*write$"):
+        run.open()
+    assert files(tmp_path) == before
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    (first, _), (second, _) = folder(tmp_path), folder(tmp_path)
+    with first.in_use(), pytest.raises(BlockingIOError, match="is in use"), second.in_use():
+        pass
+    with second.in_use():
+        pass
+
+
+def test_at_least_one_checkpoint_stays():
+    with pytest.raises(ValueError, match="at least 1 checkpoint must be kept, not 0"):
+        CheckpointPolicy(keep=0)
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "[1]", '{"kind": "other"}', '{"step": 1}', "\xff"])
+def test_a_line_that_is_no_line_of_metrics_is_named_and_nothing_cut_off(lines, bad):
+    path, ends = lines
+    path.write_bytes(f"{json.dumps(TRAIN_1)}\n{bad}\n".encode("latin-1") + b" " * 200)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"metrics.jsonl: line 2 is no line of metrics: b['\"]"):
+        History.resume(path, ends[-1])
+    assert path.read_bytes() == before
 
 
 def test_an_unfinished_run_is_only_opened_to_go_on(tmp_path):
@@ -116,6 +174,9 @@ def test_an_unfinished_run_is_only_opened_to_go_on(tmp_path):
     run, messages = folder(tmp_path, resume=True)
     assert run.open().position.step == 3
     assert messages == ["going on after step 3"] and not run.finished
+    before = files(tmp_path)
+    run.begin()
+    assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -196,6 +257,7 @@ def test_intervals_count_from_the_checkpoint_that_the_run_goes_on_from(tmp_path)
 def test_a_checkpoint_knows_its_run_and_how_long_the_metrics_were(tmp_path):
     run, _ = folder(tmp_path)
     run.open()
+    run.begin()
     run.history.add("val", step=1)
     run.save(step(2, progress=0.99))
     stored = run.checkpoints.load(2)

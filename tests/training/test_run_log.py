@@ -224,14 +224,17 @@ def test_an_evaluation_counts_the_images_that_could_be_read(monkeypatch):
     """Three batches of 8, and two of these images cannot be read."""
     limits = []
 
-    def evaluate(model, dataset, reader, limit, on_batch):
+    def evaluate(model, dataset, reader, category_ids, limit, on_batch):
         limits.append(limit)
+        assert category_ids == [4]
         for _ in range(3):
             on_batch(8)
         return Evaluation({}, {}, "", [], left_out=[4, 9])
 
     monkeypatch.setattr(training, "evaluate", evaluate)
-    _, images = training.evaluate_briefly(None, None, None)
+    monkeypatch.setattr(training, "match_dataset", lambda names, dataset, source: [4])
+    data = SimpleNamespace(class_names=["cat"], json_file="train.json")
+    _, images = training.evaluate_briefly(None, None, None, data)
     assert images == 22 and limits == [EVAL_IMAGES] == [40]
 
 
