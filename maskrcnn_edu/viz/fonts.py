@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +17,9 @@ INSTALL = "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk)"
 NARROW, WIDE = 0.64, 1.0
 """How wide a letter is at most, in heights of the font: Latin, and Chinese."""
 
+FIRST_WIDE = "\u1100"
+"""Korean, Japanese, Chinese and emoji come from here on."""
+
 
 def as_text(name: str) -> dict[str, Any]:
     """What matplotlib's texts need to show a name: no formulas, and a font that has its letters."""
@@ -28,7 +29,6 @@ def as_text(name: str) -> dict[str, Any]:
     return style
 
 
-@functools.cache
 def chinese_fonts() -> tuple[str, ...]:
     """The installed families of `FAMILIES`, in that order."""
     names = sorted({font.name for font in font_manager.fontManager.ttflist})
@@ -49,5 +49,5 @@ def font_advice(names: Iterable[str]) -> str:
 
 def text_width(text: str, size: float) -> float:
     """About how wide a text is, in points, rather too wide than too narrow."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    wide = sum(letter >= FIRST_WIDE for letter in text)
     return size * (WIDE * wide + NARROW * (len(text) - wide))
