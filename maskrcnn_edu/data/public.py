@@ -185,8 +185,8 @@ def unpack(archive: Path, folder: Path, wanted: Sequence[str] = ("",)) -> None:
         archive.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(
-            f"{archive}: the archive is damaged or not to be trusted ({error}); it was removed, "
-            "try again"
+            f"{archive}: the archive is damaged or not to be trusted ({str(error)[:200]}); "
+            "it was removed, try again"
         ) from error
 
 
