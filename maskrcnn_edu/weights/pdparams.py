@@ -40,7 +40,7 @@ class _DType:
 
     def __init__(self, code: str, *flags: bool):
         if not isinstance(code, str) or code not in NUMBER_TYPES:
-            raise ValueError(f"arrays of type {_shown(code)} are no weights")
+            raise ValueError(f"arrays of numbers {_shown(code)} are no weights")
         self.numpy = np.dtype(code)
 
     def set_state(self, state: tuple) -> None:
