@@ -5,6 +5,9 @@ Nothing here is needed to use the package; it saves every notebook the same ten 
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +26,7 @@ from maskrcnn_edu.data.transforms import apply_transforms
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.device import choose_device
+from maskrcnn_edu.system.os_errors import in_words
 from maskrcnn_edu.weights.folder import ClassNames, load_model
 from maskrcnn_edu.weights.zoo import cache_folder
 
@@ -40,11 +44,40 @@ def setup_notebook(seed: int = 0) -> None:
 
 
 def shapes_dataset(split: str = "train") -> CocoDataset:
-    """A small dataset of drawn scenes, 48 to train and 16 to validate; drawn when first used."""
+    """A small dataset of drawn scenes, 48 to train and 16 to validate; drawn when first used.
+
+    Raises:
+        OSError: they cannot be kept; the message names ``MASKRCNN_EDU_CACHE``.
+    """
     folder = cache_folder() / "classroom"
-    if not (folder / "annotations" / "instances_val.json").is_file():  # it is written last
-        write_shapes(folder, train=IMAGES["train"], val=IMAGES["val"])
+    if not _is_drawn(folder):
+        try:
+            _draw(folder)
+        except OSError as problem:
+            raise OSError(
+                f"the scenes cannot be kept in {folder}: {in_words(problem)}; set the environment "
+                "variable MASKRCNN_EDU_CACHE to a folder that can be written to"
+            ) from problem
     return CocoDataset(folder / "annotations" / f"instances_{split}.json", folder / split)
+
+
+def _is_drawn(folder: Path) -> bool:
+    return (folder / "annotations" / "instances_val.json").is_file()  # it is written last
+
+
+def _draw(folder: Path) -> None:
+    """Draw the scenes; of several notebooks that do so at the same time the first one counts."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="classroom-", dir=folder.parent) as own:
+        new = Path(own) / "new"
+        write_shapes(new, train=IMAGES["train"], val=IMAGES["val"])
+        if folder.is_dir() and not _is_drawn(folder):  # whole ones appear at once: it was given up
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.replace(new, folder)
+        except OSError:
+            if not _is_drawn(folder):
+                raise
 
 
 def course_config(changes: Sequence[str] = ()) -> Config:
