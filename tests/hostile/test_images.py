@@ -106,11 +106,11 @@ def test_it_is_refused_in_no_time_and_no_memory(tmp_path, attempt, attack):
 def test_the_attacks_on_memory_are_refused_for_their_size_alone(tmp_path):
     """That the TIFF files above are sound: smaller ones can be read."""
     path = tmp_path / "a.tif"
-    for bits, sample, value in (((8, 8, 8), 1, 7), ((16,), 1, 7 * 257), ((32,), 3, 7.0)):
+    for bits, sample, value in (((8, 8, 8), 1, 255), ((16,), 1, 65535), ((32,), 3, 255.0)):
         kind = np.float32 if sample == 3 else f"<u{bits[0] // 8}"
         data = zlib.compress(np.full((4, 6, len(bits)), value, kind).tobytes())
         path.write_bytes(tiff(6, 4, bits, data, sample=sample))
-        assert (read_image(path) == 7).all() and read_image(path).shape == (4, 6, 3)
+        assert (read_image(path) == 255).all() and read_image(path).shape == (4, 6, 3)
     data = zlib.compress(np.full((16, 16, 3), 7, np.uint8).tobytes())
     path.write_bytes(tiff(6, 4, (8, 8, 8), data, T322=16, T323=16))
     assert (read_image(path) == 7).all() and read_image(path).shape == (4, 6, 3)
