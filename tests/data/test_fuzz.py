@@ -73,6 +73,8 @@ def sound():
         rle.encode(np.pad(np.ones((4, 4)), [(5, HEIGHT - 9), (6, WIDTH - 10)])),
         [square(10, 4, 5), square(1, 1, 3)],
     ]
+    boxes = [[2, 2, 6, 6], [1, 4, 2, 5], [6, 5, 4, 4], [1, 1, 14, 8]]  # of these, and their pixels
+    areas = [36.0, 10.0, 16.0, 34.0]
     names = ["a.png", "b.jpg"]
     return {
         "info": {"year": 2017},
@@ -83,7 +85,7 @@ def sound():
         "categories": [{"id": 2, "name": "cat"}, {"id": 7, "name": "dog"}],
         "annotations": [
             {"id": i + 1, "image_id": 5 + i % 2, "category_id": (2, 7)[i % 2], "iscrowd": 0}
-            | {"bbox": [1, 1, 14, 9], "area": 36.5, "segmentation": segmentation}
+            | {"bbox": boxes[i], "area": areas[i], "segmentation": segmentation}
             for i, segmentation in enumerate(segmentations)
         ],
     }
