@@ -61,7 +61,8 @@ SKIPPED = [
 ]  # fmt: skip
 EQUIVALENT = "tools/equivalent_mutants.yml"
 ROOT = Path(__file__).resolve().parents[1]
-GREEN, RED, BROKEN, NOTHING_RAN = 0, 1, 2, 5  # pytest's exit codes; 2: a module cannot be imported
+GREEN, RED, NOTHING_RAN = 0, 1, 5  # pytest's exit codes
+NOT_LOADABLE = (2, 4)  # a test file, or conftest.py, cannot be imported
 PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=line", "--color=no", "--basetemp=tmp"]
 
 
@@ -424,9 +425,10 @@ def try_mutant(mutable: Mutable, mutation: MutationSpec, limit: float, out: Path
         )
     finally:
         path.write_text(right, encoding="utf-8")
-    if code == -signal.SIGKILL or (code not in (GREEN, RED, BROKEN, None) and code > 0):
+    if code not in (GREEN, RED, *NOT_LOADABLE, None) and (code > 0 or code == -signal.SIGKILL):
         raise SystemExit(f"{mutation}: pytest ended with {code}, see {out / 'log'}")
-    how = {GREEN: "survived", RED: "killed", BROKEN: "not loadable", None: "too long"}
+    how = {GREEN: "survived", RED: "killed", None: "too long"}
+    how |= dict.fromkeys(NOT_LOADABLE, "not loadable")
     said = (out / "log").read_text(encoding="utf-8", errors="replace").splitlines()
     by = next((line for line in said if line.startswith(("FAILED", "ERROR"))), "")
     note = {
@@ -450,6 +452,9 @@ def changed(right: str, wrong: str) -> str:
 # ---- the answer ------------------------------------------------------------------
 
 
+FATES = ("killed", "survived", "undecided", "equivalent")
+
+
 @dataclass(frozen=True)
 class Row:
     """What became of one mutant; ``why`` it is equivalent, or ""."""
@@ -461,9 +466,12 @@ class Row:
 
     @property
     def fate(self) -> str:
-        """killed, survived or equivalent."""
-        survived = self.result.test_outcome == TestOutcome.SURVIVED
-        return ("equivalent" if self.why else "survived") if survived else "killed"
+        """One of `FATES`; undecided: ``--seconds`` were over before it had met all its tests."""
+        if self.result.test_outcome != TestOutcome.SURVIVED:
+            return "killed"
+        note = json.loads(self.result.output)
+        met_all = note["tests"] == note["of"]
+        return "equivalent" if self.why else "survived" if met_all else "undecided"
 
 
 def where(mutation: MutationSpec) -> tuple[Path, tuple[int, int]]:
@@ -492,18 +500,18 @@ def is_entry(entry: dict, module: str, diff: str) -> bool:
 
 
 def report(made: list[Row], areas: dict[str, list[str]]) -> str:
-    """Markdown: a table by area, then the survivors and the equivalent ones."""
-    text = ["| area | sampled | killed | survived | equivalent | killed of those that can be |"]
-    text += ["|---|---:|---:|---:|---:|---:|"]
+    """Markdown: a table by area, then all that were not killed; who is undecided is not killed."""
+    text = [f"| area | tried | {' | '.join(FATES)} | killed of those that can be |"]
+    text += ["|---|---:|---:|---:|---:|---:|---:|"]
     for area in [*areas, "all"]:
         fates = Counter(r.fate for r in made if area in (r.area, "all"))
-        can = fates["killed"] + fates["survived"]
+        can = fates.total() - fates["equivalent"]
         share = f"{fates['killed'] / can:.0%}" if can else ""
-        counts = [fates.total(), *(fates[fate] for fate in ("killed", "survived", "equivalent"))]
+        counts = [fates.total(), *(fates[fate] for fate in FATES)]
         text.append(f"| {area} | {' | '.join(map(str, counts))} | {share} |")
     ways = Counter(json.loads(r.result.output)["how"] for r in made if r.fate == "killed")
     text += ["", f"Killed: {', '.join(f'{how} {n}' for how, n in ways.most_common())}."]
-    for fate in ("survived", "equivalent"):
+    for fate in FATES[1:]:
         text += ["", f"## {fate.capitalize()}", ""]
         text += [entry(row) for row in made if row.fate == fate]
     return "\n".join(text) + "\n"
@@ -515,7 +523,7 @@ def entry(row: Row) -> str:
     name = row.mutation.operator_name.partition("/")[2]
     place = f"{row.mutation.module_path.as_posix()}:{row.mutation.start_pos[0]}"
     title = f"- {place} ({row.mutation.definition_name or 'module'}; {name})"
-    met = f"{note['tests']} of {note['of']} tests" if row.fate == "survived" else row.why
+    met = row.why or f"{note['tests']} of {note['of']} tests"
     diff = "\n".join(f"      {line}" for line in row.result.diff.splitlines())
     return f"{title}: {met}\n\n{diff}\n"
 
