@@ -340,10 +340,21 @@ def meet() -> None:
     """
     if world_size() == 1 or on_gpu():  # NCCL waits for half an hour
         return
-    store = core.create_or_get_global_tcp_store()
-    turn = math.ceil(store.add(MET, 1) / world_size())
-    while store.add(MET, 0) < turn * world_size():
+    turn = math.ceil(_count(1) / world_size())
+    while _count(0) < turn * world_size():
         time.sleep(0.05)
+
+
+def _count(more: int) -> int:
+    """Add to the number of arrivals. Paddle's store fails if a signal interrupts it: they wait."""
+    store, waiting = core.create_or_get_global_tcp_store(), {signal.SIGINT, signal.SIGTERM}
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return store.add(MET, more)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+    try:
+        return store.add(MET, more)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Rank0:

@@ -169,14 +169,17 @@ def test_an_empty_folder_starts_from_the_beginning_and_says_so(shapes, tmp_path)
     ]
 
 
-def test_an_unfinished_run_is_not_overwritten_a_finished_one_is(shapes, tmp_path):
+def test_neither_an_unfinished_nor_a_finished_run_is_overwritten(shapes, tmp_path):
     interrupted(shapes, tmp_path, 2)
     before = (tmp_path / "metrics.jsonl").exists()
     with pytest.raises(ValueError, match=r"unfinished run \(2 steps done\): go on with --resume"):
         run(shapes, tmp_path)
     assert (tmp_path / "metrics.jsonl").exists() == before
     run(shapes, tmp_path, resume=True)
-    assert list(run(shapes, tmp_path, steps=3)) == [1, 2, 3]
+    finished = outcome(tmp_path)
+    with pytest.raises(ValueError, match="holds a finished run: choose another --out"):
+        run(shapes, tmp_path, steps=3)
+    assert outcome(tmp_path) == finished
 
 
 def test_a_finished_run_has_nothing_left_to_do(shapes, tmp_path):
