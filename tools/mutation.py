@@ -21,6 +21,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -104,23 +105,27 @@ def ask_notebook(path: str, bug: str) -> str:
 
     Args:
         path: from the repository's root.
-        bug: name of the bug, or "" for none.
+        bug: name of the bug.
 
     Returns:
         The first cell that prints another number, the stored and the new number.
     """
     stored = nbformat.read(ROOT / path, as_version=4)
-    return first_changed_number(stored, executed(stored, ROOT / path, bug))
+    with contextlib.closing(executed(stored, ROOT / path, bug)) as cells:
+        return first_changed_number(stored, cells)
 
 
-def executed(stored: NotebookNode, path: Path, bug: str) -> NotebookNode:
-    """The notebook as it comes out while the bug is out; it ends with a cell that raises.
+def executed(stored: NotebookNode, path: Path, bug: str) -> Iterator[NotebookNode]:
+    """The code cells as they come out while the bug is out, up to the first that raises.
 
     The kernel meets the bug in a startup file.
+
+    Args:
+        stored: the notebook.
+        path: its file; it runs in that folder.
+        bug: name of the bug, or "" for none.
     """
     notebook = copy.deepcopy(stored)
-    for cell in code_cells(notebook):
-        cell.outputs, cell.execution_count = [], None
     with tempfile.TemporaryDirectory() as folder:
         startup = Path(folder) / "profile_default" / "startup" / "00-bug.py"
         startup.parent.mkdir(parents=True)
@@ -132,24 +137,22 @@ def executed(stored: NotebookNode, path: Path, bug: str) -> NotebookNode:
             "IPYTHONDIR": folder,
             ENVIRONMENT_VARIABLE: bug,
         }
-        client = NotebookClient(
-            notebook, timeout=CELL_TIMEOUT, resources={"metadata": {"path": str(path.parent)}}
-        )
-        with contextlib.suppress(CellExecutionError):  # what was printed before counts
-            client.execute(env=variables)
-    return notebook
+        where = {"metadata": {"path": str(path.parent)}}
+        client = NotebookClient(notebook, timeout=CELL_TIMEOUT, resources=where)
+        with client.setup_kernel(env=variables), contextlib.suppress(CellExecutionError):
+            for index, cell in enumerate(notebook.cells):
+                if cell.cell_type == "code":
+                    yield client.execute_cell(cell, index)
 
 
-def first_changed_number(stored: NotebookNode, new: NotebookNode) -> str:
+def first_changed_number(stored: NotebookNode, cells: Iterable[NotebookNode]) -> str:
     """``cell 7: 0.5 -> 0.25`` for the first code cell whose printed numbers differ, or ``""``.
 
-    Cells that print source text are passed over, and so is everything from the first
-    exception on.
+    Cells that print source text are passed over, and so are those that ``cells``, because
+    one raised, does not come to.
     """
     printers = source_printers(stored)
-    for number, (before, after) in enumerate(zip(code_cells(stored), code_cells(new))):
-        if after.execution_count is None or any(o.output_type == "error" for o in after.outputs):
-            return ""
+    for number, (before, after) in enumerate(zip(code_cells(stored), cells)):
         if prints_source(before.source, printers):
             continue
         for old, now in zip_longest(numbers(before), numbers(after), fillvalue="nothing"):
@@ -220,9 +223,9 @@ def check_green(bugs: list[Bug], tests: list[str] | None, notebooks: bool) -> No
     if notebooks:
         for path in sorted({p for b in bugs for p in notebook_paths(b)[0]}):
             stored = nbformat.read(ROOT / path, as_version=4)
-            new = executed(stored, ROOT / path, "")
-            done = code_cells(new)[-1].execution_count is not None
-            change = first_changed_number(stored, new) if done else "raises"
+            cells = list(executed(stored, ROOT / path, ""))
+            all_ran = len(cells) == len(code_cells(stored))
+            change = first_changed_number(stored, cells) if all_ran else "raises"
             red += [f"{path}: {change}"] if change else []
     if red:
         raise CannotRun(f"red without a bug: {', '.join(red)}")
