@@ -352,11 +352,11 @@ def test_two_bugs_only_on_purpose():
 
 def test_two_bugs_in_one_function_come_back_in_order():
     before = everything()
-    first = release("masks_transposed")
-    second = release("constant_mask_vanishes", together=True)
-    assert left_half_mask().tolist() == [[[1] * 4, [1] * 4, [0] * 4, [0] * 4]]
-    assert not square_mask().any()
-    with pytest.raises(RuntimeError, match="catch 'constant_mask_vanishes' before"):
+    first = release("scale_of_the_finest_level")
+    second = release("half_pixel_forgotten", together=True)
+    # the middle of the large box, 4: read at 4 / 1 and half a pixel too far, not at 4 / 2
+    assert aligned_on_the_second_level()[0].flatten().tolist() == [4.5]
+    with pytest.raises(RuntimeError, match="catch 'half_pixel_forgotten' before"):
         first.catch()
     second.catch()
     first.catch()
@@ -456,9 +456,12 @@ def test_name_place_and_decorators_stay():
         code = inspect.unwrap(function).__code__
         return function.__qualname__, function.__module__, code.co_firstlineno
 
-    name = "model.mask.targets:generate_mask_target", "model.mask.head:MaskHead.get_prediction"
+    name = (
+        "model.bbox.postprocess:boxes_to_image_frame",
+        "model.mask.head:MaskHead.get_prediction",
+    )
     right = [Place.find(n).function for n in name]
-    with release("masks_transposed"), release("sigmoid_forgotten", together=True):
+    with release("scale_factor_swapped"), release("sigmoid_forgotten", together=True):
         wrong = [Place.find(n).function for n in name]
         assert not set(wrong) & set(right)
         assert list(map(look, wrong)) == list(map(look, right))
