@@ -11,7 +11,13 @@ from typing import Any
 
 import paddle
 
-from maskrcnn_edu.system.cpu import MKL_SWITCH, THREADS, num_cores, num_threads
+from maskrcnn_edu.system.cpu import (
+    MKL_SWITCH,
+    THREADS,
+    num_cores,
+    num_threads,
+    started_with,
+)  # fmt: skip
 
 ROOT = Path(__file__).parents[1]
 """The repository: the benchmarks are not installed."""
@@ -67,7 +73,7 @@ def plain_environment(threads: int | None = None) -> dict[str, str]:
         threads: for Paddle's CPU code; None leaves that to the process.
     """
     environment = dict(os.environ)
-    began = _began_with()
+    began = started_with()
     for name in SET_BY_US:
         if name not in began:
             environment.pop(name, None)
@@ -77,12 +83,3 @@ def plain_environment(threads: int | None = None) -> dict[str, str]:
     if threads is not None:
         environment[THREADS] = str(threads)
     return environment
-
-
-def _began_with() -> set[str]:
-    """Names of the variables that this process was started with, where the system says it."""
-    try:
-        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
-    except OSError:  # not Linux; there the package sets no variable of its own
-        return set(os.environ) - {THREADS}
-    return {os.fsdecode(entry).partition("=")[0] for entry in entries}

@@ -17,14 +17,38 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 THREADS = "OMP_NUM_THREADS"
 MKL_SWITCH, HASWELL = "MKL_DEBUG_CPU_TYPE", "5"  # Haswell: the first processor with AVX2
 CPUINFO = Path("/proc/cpuinfo")
+STARTED_WITH = Path("/proc/self/environ")
 
-CHOSEN_THREADS = os.environ.get(THREADS)
-"""The user's choice, as it was before Paddle was imported, and set the variable to 1."""
+
+def started_with(file: Path = STARTED_WITH) -> dict[str, str]:
+    """The variables that this process was started with.
+
+    Elsewhere than on Linux, those of now without ``OMP_NUM_THREADS``: Paddle may have set it.
+
+    Args:
+        file: where Linux keeps them.
+    """
+    try:
+        entries = file.read_bytes().split(b"\0")
+    except OSError:  # not Linux
+        return {name: value for name, value in os.environ.items() if name != THREADS}
+    pairs = (os.fsdecode(entry).partition("=") for entry in entries if entry)
+    return {name: value for name, _, value in pairs}
+
+
+def _chosen_threads() -> str | None:
+    """The user's ``OMP_NUM_THREADS``: Paddle sets it to 1 when it is imported."""
+    paddle_was_first = "paddle" in sys.modules
+    return (started_with() if paddle_was_first else os.environ).get(THREADS)
+
+
+CHOSEN_THREADS = _chosen_threads()
 
 
 def setup(cpuinfo: Path = CPUINFO) -> None:

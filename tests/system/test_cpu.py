@@ -6,7 +6,13 @@ import sys
 
 import pytest
 
-from maskrcnn_edu.system.cpu import num_cores, num_threads, set_num_threads, use_avx2_code
+from maskrcnn_edu.system.cpu import (
+    num_cores,
+    num_threads,
+    set_num_threads,
+    started_with,
+    use_avx2_code,
+)
 
 AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu sse4_2 avx avx2 bmi2\n"
 OLD_AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu sse4_2 avx bmi2\n"
@@ -62,8 +68,9 @@ def test_the_user_chooses_the_threads(monkeypatch, chosen, used):
     assert told == [used] and num_threads() == used
 
 
-def test_a_process_of_its_own_uses_all_cores():
-    code = "import maskrcnn_edu, os, paddle; from maskrcnn_edu.system.cpu import *; setup(); "
+@pytest.mark.parametrize("first", ["maskrcnn_edu, paddle", "paddle, maskrcnn_edu"])
+def test_a_process_of_its_own_uses_all_cores(first):
+    code = f"import {first}, os; from maskrcnn_edu.system.cpu import *; setup(); "
     code += "print(num_threads() == num_cores(), 'OMP_NUM_THREADS' in os.environ)"
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     made = subprocess.run(
@@ -71,3 +78,21 @@ def test_a_process_of_its_own_uses_all_cores():
     )
     assert made.stdout.split()[-2:] == ["True", "False"]
     assert "WISELY" not in made.stdout + made.stderr  # Paddle's warning about num_threads
+
+
+@pytest.mark.parametrize("first", ["maskrcnn_edu, paddle", "paddle, maskrcnn_edu"])
+def test_three_threads_are_three_whatever_is_imported_first(first):
+    code = f"import {first}, os; from maskrcnn_edu.system.cpu import *; setup(); "
+    code += "print(num_threads(), os.environ['OMP_NUM_THREADS'])"
+    made = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "3"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert made.stdout.split()[-2:] == ["3", "3"]
+
+
+def test_variables_of_the_start(tmp_path, monkeypatch):
+    (tmp_path / "environ").write_bytes(b"A=1\0B=x=y\0")
+    assert started_with(tmp_path / "environ") == {"A": "1", "B": "x=y"}
+    monkeypatch.setattr("os.environ", {"A": "1", "OMP_NUM_THREADS": "1"})
+    assert started_with(tmp_path / "there is no such file") == {"A": "1"}

@@ -76,9 +76,7 @@ def test_a_mistyped_folder_of_training_images_is_named(tmp_path, good):
 @pytest.mark.parametrize(("size", "reason"), [(None, "no such file"), ((16, 32), "32 x 16|32x16")])
 def test_validation_images_that_cannot_be_used_are_found_before(tmp_path, good, size, reason):
     wrong = dataset(tmp_path / "wrong", size=size)
-    with pytest.raises(
-        ValueError, match=r"--val-images .*wrong: no image .* can be used: .*1.png"
-    ):
+    with pytest.raises(ValueError, match=r"--val-images .*wrong: no image .* can be used: .*1.png"):
         said(good, wrong)
 
 
