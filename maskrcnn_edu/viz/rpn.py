@@ -85,16 +85,19 @@ def draw_proposals(image: np.ndarray, proposals: Proposals, top: int = 30) -> Fi
     return figure
 
 
-def draw_refinement(image: np.ndarray, anchors: Array, boxes: Array) -> Figure:
-    """How the regression moves anchors: each anchor, the box it becomes, an arrow between.
+def draw_refinement(
+    image: np.ndarray, anchors: Array, boxes: Array, names: tuple[str, str] = ("anchor", "box")
+) -> Figure:
+    """How a regression moves boxes: each anchor or RoI, the box it becomes, an arrow between.
 
     Args:
         image: [H, W, 3] uint8, input frame.
         anchors: [n, 4], input frame.
         boxes: [n, 4], row i is what anchor i became.
+        names: what the legend calls the two.
 
     Returns:
-        A figure with kinds ``anchor``, ``box`` and ``arrow``, n of each.
+        A figure with n of each of the two ``names``, and n of kind ``arrow``.
 
     Raises:
         ValueError: not as many boxes as anchors.
@@ -102,15 +105,12 @@ def draw_refinement(image: np.ndarray, anchors: Array, boxes: Array) -> Figure:
     before, after = to_array(anchors), to_array(boxes)
     if len(before) != len(after):
         raise ValueError(f"every anchor needs its box: {len(before)} anchors, {len(after)} boxes")
-    legend = [
-        ("anchor", {"color": "white", "linewidth": 1.2, "linestyle": "--"}),
-        ("box", {"color": "white", "linewidth": 1.8, "linestyle": "-"}),
-    ]
-    figure, axes = canvas(image, legend)
-    for i, (old, new) in enumerate(zip(before, after)):
-        name = PALETTE[i % len(PALETTE)]
-        draw_box(axes, old, "anchor", {"color": name, "linewidth": 1.2, "linestyle": "--"})
-        draw_box(axes, new, "box", {"color": name, "linewidth": 1.8, "linestyle": "-"})
+    styles = {"linewidth": 1.2, "linestyle": "--"}, {"linewidth": 1.8, "linestyle": "-"}
+    figure, axes = canvas(image, [(n, {"color": "white"} | s) for n, s in zip(names, styles)])
+    for i, pair in enumerate(zip(before, after)):
+        colour = {"color": PALETTE[i % len(PALETTE)]}
+        for box, name, style in zip(pair, names, styles):
+            draw_box(axes, box, name, colour | style)
     for i, (old, new) in enumerate(zip(before, after)):
         _draw_arrow(axes, _centre(old), _centre(new), PALETTE[i % len(PALETTE)])
     return figure

@@ -75,6 +75,13 @@ def test_refinement(image, anchors):
     assert (anchor.get_linestyle(), box.get_linestyle()) == ("--", "-")
 
 
+def test_refinement_says_what_moves(image, anchors):
+    figure = draw_refinement(image, anchors, anchors, names=("RoI", "object"))
+    assert figure_facts(figure) == {"RoI": 8, "arrow": 8, "object": 8}
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == ["RoI", "object"]
+
+
 def test_refinement_of_nothing_and_by_nothing(image, anchors, render):
     assert figure_facts(draw_refinement(image, anchors[:0], anchors[:0])) == {}
     unmoved = draw_refinement(image, anchors, anchors)
