@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from maskrcnn_edu.structures import PredictionStages, TrainingStages
-from maskrcnn_edu.teaching.course import course_model, make_batch, setup_notebook, shapes_dataset
+from maskrcnn_edu.teaching.course import load_course, setup_notebook
 from maskrcnn_edu.viz.anchors import draw_anchor_targets
 from maskrcnn_edu.viz.detections import draw_detections
 from maskrcnn_edu.viz.rois import draw_roi_samples
@@ -37,12 +37,12 @@ ROWS, COLUMNS, MASKS = 2, 3, 6
 
 def compute(row: int) -> tuple[TrainingStages, PredictionStages, list[str]]:
     """What the course's model computes of one validation image, training and predicting."""
-    model, config, classes = course_model()
-    batch = make_batch(shapes_dataset("val"), [row], config)
+    course = load_course("shapes_fpn")
+    model, batch = course.model(), course.batch([row])
     model.train()
     training = model(batch)
     model.eval()
-    return training, model(batch), classes.names
+    return training, model(batch), course.classes.names
 
 
 def draw_grid(masks: np.ndarray, titles: list[str]) -> Figure:

@@ -4,7 +4,7 @@ import pytest
 
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
 from maskrcnn_edu.teaching.bugs.release import released
-from maskrcnn_edu.teaching.course import course_config, course_model, shapes_dataset
+from maskrcnn_edu.teaching.course import load_course
 from maskrcnn_edu.teaching.widgets.bugzoo import NO_BUG, BugMicroscope
 from maskrcnn_edu.viz.curves import LOSSES
 
@@ -13,8 +13,8 @@ from maskrcnn_edu.viz.curves import LOSSES
 def scope(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKRCNN_EDU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        model, _, _ = course_model()
-        yield BugMicroscope(model, course_config(), shapes_dataset(), 0)
+        course = load_course("shapes_fpn")
+        yield BugMicroscope(course.model(), course.config(), course.train, 0)
 
 
 def summary(scope, bug):
