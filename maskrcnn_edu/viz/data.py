@@ -11,7 +11,8 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from maskrcnn_edu.structures import BitMask, GroundTruth, Segmentation
-from maskrcnn_edu.viz.style import canvas, colour, draw_box, draw_label, halo, to_array
+from maskrcnn_edu.viz.labels import draw_label
+from maskrcnn_edu.viz.style import canvas, colour, draw_box, halo, to_array
 
 FILL_OPACITY = 0.3
 HATCH = "///"
@@ -27,9 +28,16 @@ def draw_ground_truth(image: np.ndarray, gt: GroundTruth, class_names: Sequence[
 
     Returns:
         A figure with kinds ``outline`` (one for every part of a polygon and every bit
-        mask), ``gt`` or ``crowd`` (one box per object) and ``label`` (one per object).
+        mask), ``gt`` or ``crowd`` (one box per object) and ``label`` (for every object that
+        has room for one).
     """
     figure, axes = canvas(image)
+    add_ground_truth(axes, gt, class_names)
+    return figure
+
+
+def add_ground_truth(axes: Axes, gt: GroundTruth, class_names: Sequence[str]) -> None:
+    """The same on the axes of a `canvas` that is there."""
     boxes, labels, crowds = (to_array(v) for v in (gt.boxes, gt.labels, gt.is_crowd))
     for segm, label, crowd in zip(gt.segms, labels, crowds):
         draw_outline(axes, segm, colour(label), hatch=HATCH if crowd else None)
@@ -39,7 +47,6 @@ def draw_ground_truth(image: np.ndarray, gt: GroundTruth, class_names: Sequence[
     for box, label, crowd in zip(boxes, labels, crowds):  # no line may cross a text
         text = f"{class_names[label]} (crowd)" if crowd else class_names[label]
         draw_label(axes, box, text, colour(label))
-    return figure
 
 
 def draw_outline(

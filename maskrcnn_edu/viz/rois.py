@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maskrcnn_edu.structures import GroundTruth, RoISamples
+from maskrcnn_edu.viz.labels import draw_label
 from maskrcnn_edu.viz.style import (
     ANNOTATED,
     NO_LINE,
@@ -16,7 +17,6 @@ from maskrcnn_edu.viz.style import (
     canvas,
     colour,
     draw_box,
-    draw_label,
     draw_objects,
     to_array,
 )

@@ -17,7 +17,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from maskrcnn_edu.structures import Array, GroundTruth
-from maskrcnn_edu.viz.fonts import as_text, text_width
 
 # Okabe and Ito's palette: distinguishable with every kind of colour blindness
 PALETTE = (
@@ -26,6 +25,7 @@ PALETTE = (
 HEAT = "cividis"  # a colour map whose order everybody sees
 SHORTEST_FIGURE_SIDE = 5.0  # inches; small images are enlarged to be readable
 FONT_SIZE = 8  # points
+GAP = 0.1  # inches between two images
 LEGEND_COLUMNS = 3
 LEGEND_ROW = 0.24  # inches
 HALO = 1.2  # points of black around a line, so that it shows on every image
@@ -106,6 +106,18 @@ def canvas(image: np.ndarray, legend: Sequence[tuple[str, Line]] = ()) -> tuple[
     return figure, axes
 
 
+def two_canvases(image: np.ndarray) -> tuple[Figure, list[Axes]]:
+    """A figure that shows an image [h, w, 3] uint8 twice, side by side; no legend."""
+    one, _ = canvas(image)
+    wide, high = one.get_size_inches()
+    figure = Figure(figsize=(2 * wide + GAP, high))
+    share = wide / (2 * wide + GAP)
+    both = [figure.add_axes((left, 0, share, 1)) for left in (0, 1 - share)]
+    for axes in both:
+        show_image(axes, image)
+    return figure, both
+
+
 def show_image(axes: Axes, image: np.ndarray) -> None:
     """An image [h, w, 3] uint8 in its own pixels; what is drawn later cannot move the view."""
     height, width = image.shape[:2]
@@ -140,26 +152,6 @@ def draw_box(axes: Axes, box: Sequence[float], kind: str, line: Line) -> Rectang
     frame.set_path_effects(halo(line["linewidth"]))
     axes.add_patch(frame)
     return frame
-
-
-def draw_label(axes: Axes, box: Sequence[float], text: str, face: str) -> None:
-    """A small text at the top left corner of a box, or further left to stay in the image."""
-    top, bottom = sorted(axes.get_ylim())
-    left, right = sorted(axes.get_xlim())
-    inches = axes.get_position().width * axes.figure.get_size_inches()[0]
-    width = text_width(text, FONT_SIZE) / 72 / inches * (right - left)
-    x1, y1 = min(float(box[0]), right - width), float(box[1])
-    axes.text(
-        max(x1, left),
-        max(y1, top),
-        text,
-        gid="label",
-        fontsize=FONT_SIZE,
-        verticalalignment="bottom" if y1 > top + 0.06 * (bottom - top) else "top",
-        clip_on=True,
-        **as_text(text),
-        bbox={"facecolor": face, "edgecolor": "none", "pad": 0.8, "alpha": 0.9},
-    )
 
 
 def draw_objects(axes: Axes, gt: GroundTruth) -> None:

@@ -6,7 +6,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from maskrcnn_edu.system import doctor
 from maskrcnn_edu.viz import fonts
-from maskrcnn_edu.viz.style import canvas, draw_label
+from maskrcnn_edu.viz.labels import draw_label
+from maskrcnn_edu.viz.style import canvas
 
 
 def drawn(text, box, size=(60, 200)):

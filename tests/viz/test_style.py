@@ -11,7 +11,6 @@ from maskrcnn_edu.viz.style import (
     canvas,
     colour,
     draw_box,
-    draw_label,
     evenly_spaced,
     say_nothing,
     to_array,
@@ -98,23 +97,6 @@ def test_a_box_is_a_frame_with_its_kind(image):
     frame = draw_box(axes, [3, 4, 10, 20], "thing", {"color": "red", "linewidth": 2})
     assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((3, 4), 7, 16)
     assert frame.get_gid() == "thing" and not frame.get_fill()
-
-
-@pytest.mark.parametrize(
-    ("box", "place", "alignment"),
-    [
-        ([10, 20, 30, 40], (10, 20), "bottom"),  # above the box
-        ([10, 2.8, 30, 40], (10, 2.8), "top"),  # no room above: 6 % of 48 pixels are 2.88
-        ([10, 2.9, 30, 40], (10, 2.9), "bottom"),
-        ([-5, -7, 30, 40], (0, 0), "top"),  # the corner is outside
-    ],
-)
-def test_a_label_stays_inside_the_image(image, box, place, alignment):
-    figure, axes = canvas(image)
-    draw_label(axes, box, "text", "red")
-    (label,) = marked_artists(figure, "label")
-    assert label.get_position() == place and label.get_text() == "text"
-    assert label.get_verticalalignment() == alignment
 
 
 def test_nothing_is_told_in_the_middle(image):
