@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import logging
 import os
 import platform
 import re
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = [with_home(a) for a in (sys.argv[1:] if arguments is None else arguments)]
     warnings.filterwarnings("ignore", message=".*ccache.*")  # Paddle's; nothing is compiled here
     warnings.filterwarnings("ignore", message="Glyph .* missing from")  # `font_advice` says it
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache
     try:
         if arguments[:1] == [COMPLETION]:
             return print_completion(arguments[1:])

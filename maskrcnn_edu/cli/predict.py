@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,9 +124,7 @@ class ImageBar:
 
     def done(self, path: Path, detections: Detections) -> None:
         """One image is done."""
-        with warnings.catch_warnings():  # about its size, which was no problem
-            warnings.simplefilter("ignore")
-            frames = count_frames(path)
+        frames = count_frames(path)
         if frames > 1:
             self.log(f"{path}: has {frames} frames or pages; the first one was used")
         self.bar.update()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from maskrcnn_edu.data.problems import UnreadableImage
+
+warnings.filterwarnings("ignore", module="PIL")  # it copes with it; if not, it raises
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What photos and masks come in. Others run programs (EPS), ask servers, or are no pictures."""

@@ -20,6 +20,7 @@ from maskrcnn_edu.data.problems import Issue
 from maskrcnn_edu.system.download import fetch, require_disk_space
 from maskrcnn_edu.system.files import atomic_folder, atomic_write
 from maskrcnn_edu.system.suggest import did_you_mean
+from maskrcnn_edu.system.text_files import read_json
 
 VAL_SHARE = 0.2
 MARGIN = 2  # an archive may have grown since its size was written down
@@ -255,7 +256,7 @@ def _convert_coco_val(raw: Path, made: Path) -> list[Issue]:
     """The validation images alone, split once more, so that there is something to train on."""
     _convert_coco(raw, made)
     folder = made / "annotations"
-    content = json.loads((folder / "instances_val2017.json").read_text(encoding="utf-8"))
+    content = read_json(folder / "instances_val2017.json")
     images = content["images"]
     last = -round(VAL_SHARE * len(images))
     for part, rows in {"train": images[:last], "val": images[last:]}.items():

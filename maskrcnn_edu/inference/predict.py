@@ -166,7 +166,7 @@ def predict_images(
     with _written_in_the_end(out_dir, results, records), use_onednn(model, len(paths)):
         for path, record, name in zip(paths, records, names):
             try:
-                image = _read_quietly(path)
+                image = read_image(path)
             except OSError as problem:
                 record["problem"] = in_words(problem)
                 on_problem(path, problem)
@@ -219,13 +219,6 @@ def _records(paths: Sequence[Path]) -> list[dict]:
         }
         for number, path in enumerate(paths)
     ]
-
-
-def _read_quietly(path: Path) -> np.ndarray:
-    """Read an image without Pillow's warnings about what it copes with."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return read_image(path)
 
 
 def _predict_one(

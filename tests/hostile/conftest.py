@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import select
 import signal
 import time
@@ -11,6 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,6 @@ def _child(writer, memory, function, arguments):
 @pytest.fixture
 def attempt():
     """A function that calls another one safely and returns an `Outcome`; Linux only."""
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("needs /proc")
+    if resource is None or not Path("/proc/self/statm").exists():
+        pytest.skip("a child with a limit of memory needs the module resource, and /proc")
     return _attempt

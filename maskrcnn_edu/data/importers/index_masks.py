@@ -9,7 +9,6 @@ Pixels: 0 is background, 1, 2, ... the objects; 255 in an 8-bit mask belongs to 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,8 +158,9 @@ def _objects(mask: np.ndarray) -> Iterator[tuple[np.ndarray, dict]]:
 def _read_mask(path: Path) -> np.ndarray:
     """[h, w] uint8 or int64; a palette image's indices, not its colours."""
     try:
-        with warnings.catch_warnings(), open_image(path) as stored:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with open_image(path) as stored:
+            if stored.width * stored.height > Image.MAX_IMAGE_PIXELS:
+                raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels")
             mode, values = stored.mode, np.asarray(stored)
             kind = stored.format
     except FileNotFoundError:
