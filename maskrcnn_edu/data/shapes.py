@@ -17,6 +17,7 @@ first laid out, so that every object stays recognizable, and then painted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import zlib
@@ -30,6 +31,8 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn_edu.data import rle
+from maskrcnn_edu.data.image_file import read_image
+from maskrcnn_edu.data.problems import UnreadableImage
 from maskrcnn_edu.system.files import atomic_write
 
 CATEGORIES = {"rectangle": 1, "circle": 2, "triangle": 4, "star": 7, "ring": 8, "pair": 11}
@@ -57,22 +60,26 @@ def write_shapes(
     a split is written last: if it is there, its images are.
 
     Args:
-        out_dir: folder, made if need be; files of the same names are overwritten.
+        out_dir: folder, made if need be.
         train: images to train on.
         val: images to evaluate on, from another random stream.
         seed: 0 or more.
         size: side of the square images in pixels, 64 or more.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or the folder holds the images of another
+            call, which would be mixed with these.
     """
     if min(train, val, seed) < 0 or size < 64:
         raise ValueError(
             f"train, val and seed must be 0 or more and size 64 or more, "
             f"not {train}, {val}, {seed} and {size}"
         )
-    for stream, (split, count) in enumerate({"train": train, "val": val}.items()):
-        _write_split(Path(out_dir), split, count, (seed, stream), size)
+    splits = {"train": (train, (seed, 0)), "val": (val, (seed, 1))}
+    for split, (count, stream) in splits.items():
+        _refuse_others(Path(out_dir), split, count, stream, size)
+    for split, (count, stream) in splits.items():
+        _write_split(Path(out_dir), split, count, stream, size)
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[Layer]]:
@@ -83,6 +90,24 @@ def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[La
     """
     layers = layout_scene(rng, size)
     return paint(rng, layers, size), layers
+
+
+def _refuse_others(
+    out_dir: Path, split: str, count: int, stream: tuple[int, int], size: int
+) -> None:
+    """The first image tells a seed and a size; fewer images are those of an interrupted call."""
+    there = sorted(path.name for path in (out_dir / split).glob("*.png"))
+    is_whole = (out_dir / "annotations" / f"instances_{split}.json").is_file()
+    fits = len(there) == count if is_whole else len(there) <= count
+    if fits and there:
+        with contextlib.suppress(UnreadableImage):  # a half-written one
+            first, _ = draw_scene(np.random.default_rng([*stream, 0]), size)
+            fits = np.array_equal(read_image(out_dir / split / there[0]), first)
+    if not fits:
+        raise ValueError(
+            f"{out_dir / split} holds {len(there)} images of another size, seed or number; "
+            "choose another --out, or remove the folder"
+        )
 
 
 def _write_split(out_dir: Path, split: str, count: int, stream: tuple[int, int], size: int) -> None:

@@ -94,6 +94,29 @@ def test_another_seed_gives_other_images(folder, tmp_path):
     assert (pixels_of(tmp_path / name) != pixels_of(folder / name)).any()
 
 
+@pytest.mark.parametrize(
+    "other", [{"seed": 1}, {"train": 2}, {"train": 4}, {"size": 64}, {"val": 0}]
+)
+def test_images_of_another_call_are_not_mixed_with_these(tmp_path, other):
+    first = {"train": 3, "val": 1, "seed": 0}
+    write_shapes(tmp_path, **first)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    with pytest.raises(ValueError, match="of another size, seed or number; choose another --out"):
+        write_shapes(tmp_path, **first | other)
+    write_shapes(tmp_path, **first)  # the same again
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def test_an_interrupted_call_is_completed(tmp_path):
+    write_shapes(tmp_path, train=3, val=1)
+    (tmp_path / "annotations" / "instances_train.json").unlink()
+    (tmp_path / "train" / "000003.png").unlink()
+    (tmp_path / "train" / "000001.png").write_bytes(b"")
+    write_shapes(tmp_path, train=3, val=1)
+    dataset = CocoDataset(tmp_path / "annotations" / "instances_train.json", tmp_path / "train")
+    assert [dataset.image_issue(i) for i in range(3)] == [None] * 3
+
+
 def test_no_unfinished_file_stays(folder):
     names = sorted(path.name for path in (folder / "annotations").iterdir())
     assert names == ["instances_train.json", "instances_val.json"]
