@@ -243,13 +243,18 @@ def class_for(config: Config, hint: Any, value: Any, key: Key) -> type | None:
 
 
 def parameters_of(cls: Callable) -> dict[str, Any]:
-    """Names and types of a constructor's parameters, or of a function's options."""
-    is_class = isinstance(cls, type) and not is_dataclass(cls)
-    hints = typing.get_type_hints(cls.__init__ if is_class else cls)
-    options = inspect.signature(cls).parameters.values()
+    """Names and types of a constructor's parameters (those that it passes on as ``**others``
+    to the class it extends, too), or of a function's options.
+    """
     if not isinstance(cls, type):
-        options = [p for p in options if p.kind is p.KEYWORD_ONLY]
-    return {p.name: hints[p.name] for p in options}
+        hints = typing.get_type_hints(cls)
+        options = inspect.signature(cls).parameters.values()
+        return {p.name: hints[p.name] for p in options if p.kind is p.KEYWORD_ONLY}
+    hints = typing.get_type_hints(cls if is_dataclass(cls) else cls.__init__)
+    parameters = inspect.signature(cls).parameters.values()
+    passed_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    inherited = parameters_of(cls.__base__) if passed_on else {}
+    return inherited | {p.name: hints[p.name] for p in parameters if p.name in hints}
 
 
 def _options(hint: Any) -> tuple:

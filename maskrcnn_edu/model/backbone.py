@@ -6,11 +6,14 @@ Layer names (``res2a``, ``branch2b``, ``short``) are those of the official weigh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
+from paddle.nn.initializer import Initializer
 
-from maskrcnn_edu.model.checks import at_least
+from maskrcnn_edu.model.checks import Count, Range, checked
+from maskrcnn_edu.model.ops.conv import Conv2D
 from maskrcnn_edu.model.ops.empty import apply_nonempty
 
 # blocks in stages res2, res3, res4, res5
@@ -22,6 +25,8 @@ STAGE_BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
+Depth = Annotated[int, Range(f"one of {list(STAGE_BLOCKS)}", lambda depth: depth in STAGE_BLOCKS)]
+Stages = Annotated[int, Range("1 .. 4", lambda stages: 1 <= stages <= 4)]
 GROUP_SIZE_LIMIT = 32
 
 
@@ -82,6 +87,22 @@ class ConvNormLayer(nn.Layer):
         """[N, ch_in, h, w] -> [N, ch_out, h / stride, w / stride]."""
         x = self.norm(self.conv(x))
         return F.relu(x) if self.relu else x
+
+
+def make_conv(
+    ch_in: int,
+    ch_out: int,
+    size: int,
+    initializer: Initializer,
+    norm_type: str | None,
+    freeze_norm: bool = False,
+) -> nn.Layer:
+    """A convolution with a bias, or one with a normalization if there is a ``norm_type``."""
+    attr = ParamAttr(initializer=initializer)
+    if norm_type is None:
+        return Conv2D(ch_in, ch_out, size, padding=size // 2, weight_attr=attr)
+    norm = {"norm_type": norm_type, "freeze_norm": freeze_norm}
+    return ConvNormLayer(ch_in, ch_out, size, weight_attr=attr, **norm)
 
 
 class BasicBlock(nn.Layer):
@@ -160,19 +181,20 @@ class ResNet(nn.Layer):
     Source: He et al., Deep Residual Learning, 2015; document, configuration.
     """
 
+    @checked
     def __init__(
         self,
-        depth: int = 50,
-        ch_in: int = 64,
-        ch_out_list: Sequence[int] = (64, 128, 256, 512),
+        depth: Depth = 50,
+        ch_in: Count = 64,
+        ch_out_list: Sequence[Count] = (64, 128, 256, 512),
         norm_type: str = "bn",
         freeze_norm: bool = True,
         freeze_at: int = 0,
         return_idx: Sequence[int] = (0, 1, 2, 3),
-        num_stages: int = 4,
+        num_stages: Stages = 4,
     ):
         super().__init__()
-        _check_resnet(depth, (ch_in, *ch_out_list), freeze_at, return_idx, num_stages)
+        _check_stages(num_stages, ch_out_list, freeze_at, return_idx)
         norm = {"norm_type": norm_type, "freeze_norm": freeze_norm}
         self.return_idx = list(return_idx)
         self.conv1 = nn.Sequential(("conv1", ConvNormLayer(3, ch_in, 7, 2, relu=True, **norm)))
@@ -209,25 +231,15 @@ class ResNet(nn.Layer):
         return [feats[i] for i in self.return_idx]
 
 
-def _check_depth(depth: int) -> None:
-    if depth not in STAGE_BLOCKS:
-        raise ValueError(f"depth must be one of {list(STAGE_BLOCKS)}, got {depth}")
-
-
-def _check_resnet(depth, channels, freeze_at, return_idx, num_stages) -> None:
-    _check_depth(depth)
-    if not 1 <= num_stages <= 4:
-        raise ValueError(f"num_stages must be 1 .. 4, got {num_stages}")
+def _check_stages(num_stages, ch_out_list, freeze_at, return_idx) -> None:
     rising = list(return_idx) == sorted(set(return_idx))
     if not return_idx or not rising or not 0 <= return_idx[0] <= return_idx[-1] < num_stages:
         last = f"{num_stages - 1} (num_stages - 1)"
         raise ValueError(f"return_idx must name stages 0 .. {last}, rising, got {return_idx}")
     if not -1 <= freeze_at < num_stages:
         raise ValueError(f"freeze_at must be -1 (nothing) .. {num_stages - 1}, got {freeze_at}")
-    ch_in, *ch_out_list = channels
     if len(ch_out_list) < num_stages:
         raise ValueError(f"ch_out_list needs {num_stages} numbers (num_stages), got {ch_out_list}")
-    at_least(1, ch_in=ch_in, ch_out_list=min(ch_out_list))
 
 
 class Res5Head(nn.Layer):
@@ -242,17 +254,16 @@ class Res5Head(nn.Layer):
     Source: Mask R-CNN paper, figure 4 left; document, "bbox head" (Res5Head).
     """
 
+    @checked
     def __init__(
         self,
-        depth: int = 50,
+        depth: Depth = 50,
         in_channel: int = 1024,
-        ch_out: int = 512,
+        ch_out: Count = 512,
         norm_type: str = "bn",
         freeze_norm: bool = True,
     ):
         super().__init__()
-        _check_depth(depth)
-        at_least(1, ch_out=ch_out)
         norm = {"norm_type": norm_type, "freeze_norm": freeze_norm}
         self.res5 = Blocks(depth, in_channel, ch_out, count=3, stage=5, stride=2, **norm)
         self.out_channel = self.res5.out_channel

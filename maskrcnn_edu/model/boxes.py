@@ -6,7 +6,6 @@ A pair of boxes must be in the same frame (see `maskrcnn_edu.structures`).
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 
@@ -18,7 +17,6 @@ from maskrcnn_edu.model.ops.empty import is_empty
 
 # exp(dw) may enlarge a box at most 1000 / 16 times: a wild early prediction must not overflow
 MAX_LOG_SCALE = math.log(1000.0 / 16)
-SORTS_STABLY = "stable" in inspect.signature(paddle.argsort).parameters  # not in Paddle 2.6
 
 
 def bbox_area(boxes: Tensor) -> Tensor:
@@ -177,15 +175,9 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, eta: float = 1.0) -
     Returns:
         Indices of the boxes that stay, int64, best first.
     """
-    order = _argsort_descending(scores)
+    # of equal scores, the first one first
+    order = paddle.to_tensor(np.argsort(-scores.numpy(), kind="stable"))
     return order[nms_sorted(boxes[order], iou_threshold, eta)]
-
-
-def _argsort_descending(scores: Tensor) -> Tensor:
-    """Rows [R] by falling score [R]; of equal scores, the first one first."""
-    if SORTS_STABLY:
-        return paddle.argsort(scores, descending=True, stable=True)
-    return paddle.to_tensor(np.argsort(-scores.numpy(), kind="stable"))
 
 
 def nms_sorted(boxes: Tensor, iou_threshold: float, eta: float = 1.0) -> Tensor:

@@ -13,7 +13,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox_area
-from maskrcnn_edu.model.checks import above_zero, at_least
+from maskrcnn_edu.model.checks import Checked, NotNegative, Positive
 from maskrcnn_edu.model.ops.empty import is_empty
 
 
@@ -35,7 +35,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SmoothL1Loss:
+class SmoothL1Loss(Checked):
     """Quadratic below ``beta``, linear above: less pull from errors that are small already::
 
         e ** 2 / (2 * beta)  if e < beta  else  e - beta / 2,   with e = |pred - target|
@@ -44,11 +44,8 @@ class SmoothL1Loss:
     """
 
     compares_boxes: ClassVar[bool] = False
-    beta: float = 1.0
-    loss_weight: float = 1.0
-
-    def __post_init__(self):
-        at_least(0, beta=self.beta, loss_weight=self.loss_weight)
+    beta: NotNegative = 1.0
+    loss_weight: NotNegative = 1.0
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Element by element: deltas [R, 4] and their targets [R, 4] -> [R, 4]."""
@@ -61,7 +58,7 @@ class SmoothL1Loss:
 
 
 @dataclass(frozen=True)
-class GIoULoss:
+class GIoULoss(Checked):
     """1 - generalized IoU: like IoU, but it still pulls when the boxes do not touch::
 
         GIoU = IoU - (area(hull) - area(union)) / area(hull)
@@ -72,12 +69,8 @@ class GIoULoss:
     """
 
     compares_boxes: ClassVar[bool] = True
-    loss_weight: float = 1.0
-    eps: float = 1e-10
-
-    def __post_init__(self):
-        at_least(0, loss_weight=self.loss_weight)
-        above_zero(eps=self.eps)
+    loss_weight: NotNegative = 1.0
+    eps: Positive = 1e-10
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Row by row: boxes [R, 4] and their targets [R, 4], in any one frame -> [R]."""
@@ -98,7 +91,7 @@ def _compare(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class SIoULoss:
+class SIoULoss(Checked):
     """1 - IoU, and what distance and shape cost: the centres move along an axis first::
 
         1 - IoU + (distance + shape) / 2
@@ -113,13 +106,9 @@ class SIoULoss:
     """
 
     compares_boxes: ClassVar[bool] = True
-    loss_weight: float = 1.0
-    eps: float = 1e-10
-    theta: float = 4.0
-
-    def __post_init__(self):
-        at_least(0, loss_weight=self.loss_weight)
-        above_zero(eps=self.eps, theta=self.theta)
+    loss_weight: NotNegative = 1.0
+    eps: Positive = 1e-10
+    theta: Positive = 4.0
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Row by row: boxes [R, 4] and their targets [R, 4], in any one frame -> [R]."""

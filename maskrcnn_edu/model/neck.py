@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import paddle.nn.functional as F
-from paddle import ParamAttr, Tensor, nn
+from paddle import Tensor, nn
 from paddle.nn.initializer import XavierUniform
 
-from maskrcnn_edu.model.backbone import ConvNormLayer
-from maskrcnn_edu.model.checks import at_least
-from maskrcnn_edu.model.ops.conv import Conv2D
+from maskrcnn_edu.model.backbone import make_conv
+from maskrcnn_edu.model.checks import Count, ZeroOrOne, checked
 
 
 class FPN(nn.Layer):
@@ -30,19 +29,17 @@ class FPN(nn.Layer):
     Source: Lin et al., Feature Pyramid Networks, 2017.
     """
 
+    @checked
     def __init__(
         self,
         in_channels: Sequence[int],
-        out_channel: int = 256,
+        out_channel: Count = 256,
         spatial_scales: Sequence[float] = (0.25, 0.125, 0.0625, 0.03125),
-        extra_stage: int = 1,
+        extra_stage: ZeroOrOne = 1,
         norm_type: str | None = None,
         freeze_norm: bool = False,
     ):
         super().__init__()
-        if extra_stage not in (0, 1):
-            raise ValueError(f"extra_stage must be 0 or 1, got {extra_stage}")
-        at_least(1, out_channel=out_channel)
         if not 1 <= len(in_channels) <= 4:
             raise ValueError(f"FPN takes 1 to 4 feature levels, got {len(in_channels)}")
         self.extra_stage = extra_stage
@@ -52,9 +49,10 @@ class FPN(nn.Layer):
             # the official weights call the deepest lateral layer by another name
             lateral = f"fpn_inner_res{stage}_sum" + ("" if stage == 5 else "_lateral")
             output = f"fpn_res{stage}_sum"
-            fan_out, norm = out_channel * 3 * 3, (norm_type, freeze_norm)
-            self.add_sublayer(lateral, _conv(channels, out_channel, 1, channels, *norm))
-            self.add_sublayer(output, _conv(out_channel, out_channel, 3, fan_out, *norm))
+            init, norm = XavierUniform(fan_out=channels), (norm_type, freeze_norm)
+            self.add_sublayer(lateral, make_conv(channels, out_channel, 1, init, *norm))
+            init = XavierUniform(fan_out=out_channel * 3 * 3)
+            self.add_sublayer(output, make_conv(out_channel, out_channel, 3, init, *norm))
             self.lateral_names.append(lateral)
             self.output_names.append(output)
         levels = len(in_channels) + extra_stage
@@ -82,12 +80,3 @@ def upsample_nearest_2x(x: Tensor) -> Tensor:
     """
     x = x.unsqueeze([3, 5]).expand([-1, -1, -1, 2, -1, 2])  # [N, c, h, 2, w, 2]
     return x.flatten(4, 5).flatten(2, 3)
-
-
-def _conv(ch_in, ch_out, size, fan_out, norm_type, freeze_norm) -> nn.Layer:
-    attr = ParamAttr(initializer=XavierUniform(fan_out=fan_out))
-    if norm_type is None:
-        return Conv2D(ch_in, ch_out, size, padding=size // 2, weight_attr=attr)
-    return ConvNormLayer(
-        ch_in, ch_out, size, norm_type=norm_type, freeze_norm=freeze_norm, weight_attr=attr
-    )

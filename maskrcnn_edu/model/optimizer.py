@@ -11,15 +11,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import paddle
 from paddle import nn
 
-from maskrcnn_edu.model.checks import above_zero, at_least, shares
+from maskrcnn_edu.model.checks import Checked, NotNegative, Positive, Share, Whole, check
 
 
 @dataclass(frozen=True)
-class LearningRate:
+class LearningRate(Checked):
     """Learning rate by step and by progress.
 
     Args:
@@ -33,17 +34,19 @@ class LearningRate:
         ValueError: an unknown scheduler, or a rate that is not positive.
     """
 
-    base_lr: float = 0.01
+    base_lr: Positive = 0.01
     schedulers: Sequence[dict] = ()
 
     def __post_init__(self):
-        above_zero(base_lr=self.base_lr)
-        for i, scheduler in enumerate(self.schedulers):
-            name = scheduler.get("name")
-            if name not in SCHEDULES:
-                raise ValueError(f"schedulers must be named {', '.join(SCHEDULES)}; got {name}")
-            options = {k: v for k, v in scheduler.items() if k != "name"}
-            _check_options(f"schedulers.{i}", name, SCHEDULES[name], options, given=3)
+        super().__post_init__()
+        self._factors()
+
+    def _factors(self) -> list[Callable[[int, float, float], float]]:
+        """What the rate is multiplied by, each a function of step, progress and epochs."""
+        return [
+            _chosen(f"schedulers.{i}", "name", scheduler, SCHEDULES)
+            for i, scheduler in enumerate(self.schedulers)
+        ]
 
     def scaled_for_batch_size(self, new: int, base: int) -> float:
         """``base_lr`` for another batch size: a batch twice as large takes steps twice as long.
@@ -64,77 +67,69 @@ class LearningRate:
             progress: share of the training that is done, 0 .. 1.
             epochs: the epochs that ``milestones`` count in.
         """
-        rate = self.base_lr
-        for scheduler in self.schedulers:
-            options = {k: v for k, v in scheduler.items() if k != "name"}
-            rate *= SCHEDULES[scheduler["name"]](step, progress, epochs, **options)
-        return rate
+        factors = (factor(step, progress, epochs) for factor in self._factors())
+        return math.prod(factors, start=self.base_lr)
 
 
-def _check_options(place: str, name: str, function: Callable, options: dict, given: int) -> None:
-    """Whether a function takes these options after its first ``given`` arguments, and may."""
+def _chosen(place: str, word: str, chosen: dict, known: dict[str, Callable]) -> Any:
+    """What the function that ``{word: NAME, option: value}`` names makes of the options.
+
+    Raises:
+        ValueError: another name, or an option that the function does not take.
+    """
+    name, options = chosen.get(word), {k: v for k, v in chosen.items() if k != word}
+    if name not in known:
+        raise ValueError(f"{place} must be one of {', '.join(known)}, got {name}")
     try:
-        inspect.signature(function).bind(*range(given), **options)
+        inspect.signature(known[name]).bind(**options)
     except TypeError as error:
         raise ValueError(f"{place}: {name}: {error}") from error
-    for option, value in options.items():
-        if option in RANGES:
-            RANGES[option](**{f"{place}.{option}": value})
+    check(known[name], options, f"{place}.")
+    return known[name](**options)
 
 
-def _linear_warmup(step, progress, epochs, *, steps: int = 500, start_factor: float = 0.1) -> float:
+def _linear_warmup(*, steps: Whole = 500, start_factor: Share = 0.1):
     """Random heads make huge gradients: begin slowly."""
-    return min(1.0, start_factor + (1 - start_factor) * step / max(steps, 1))
+    return lambda step, _, __: min(1.0, start_factor + (1 - start_factor) * step / max(steps, 1))
 
 
-def _piecewise_decay(step, progress, epochs, *, milestones: Sequence[float], gamma: float = 0.1):
+def _piecewise_decay(*, milestones: Sequence[float], gamma: Positive = 0.1):
     """A smaller rate from every milestone on."""
-    return gamma ** sum(progress * epochs >= m for m in milestones)
+    return lambda _, progress, epochs: gamma ** sum(progress * epochs >= m for m in milestones)
 
 
-def _cosine_decay(step, progress, epochs, *, end_factor: float = 0.0) -> float:
+def _cosine_decay(*, end_factor: Share = 0.0):
     """From 1 down to ``end_factor`` along half a cosine."""
-    return end_factor + (1 - end_factor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    span = 0.5 * (1 - end_factor)
+    return lambda _, progress, __: end_factor + span * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-SCHEDULES: dict[str, Callable[..., float]] = {
+SCHEDULES: dict[str, Callable[..., Callable[[int, float, float], float]]] = {
     "LinearWarmup": _linear_warmup,
     "PiecewiseDecay": _piecewise_decay,
     "CosineDecay": _cosine_decay,
 }
 
 
-def _momentum(given, *, momentum: float = 0.9, use_nesterov: bool = False):
-    return paddle.optimizer.Momentum(momentum=momentum, use_nesterov=use_nesterov, **given)
+def _momentum(*, momentum: Share = 0.9, use_nesterov: bool = False):
+    return partial(paddle.optimizer.Momentum, momentum=momentum, use_nesterov=use_nesterov)
 
 
-def _adamw(given, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8):
-    return paddle.optimizer.AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, **given)
+def _adamw(*, beta1: Share = 0.9, beta2: Share = 0.999, epsilon: Positive = 1e-8):
+    return partial(paddle.optimizer.AdamW, beta1=beta1, beta2=beta2, epsilon=epsilon)
 
 
-def _l2(*, factor: float) -> float:
+def _l2(*, factor: NotNegative) -> float:
     """What is added to a weight's gradient for every 1 that the weight is long."""
     return factor
 
 
 OPTIMIZERS: dict[str, Callable] = {"Momentum": _momentum, "AdamW": _adamw}
 REGULARIZERS: dict[str, Callable] = {"L2": _l2}
-RANGES: dict[str, Callable[..., None]] = {
-    "steps": partial(at_least, 0),
-    "start_factor": shares,
-    "end_factor": shares,
-    "gamma": above_zero,
-    "momentum": shares,
-    "beta1": shares,
-    "beta2": shares,
-    "epsilon": above_zero,
-    "factor": partial(at_least, 0),
-}
-"""What options may be, whatever they are an option of."""
 
 
 @dataclass(frozen=True)
-class OptimizerBuilder:
+class OptimizerBuilder(Checked):
     """Momentum SGD or AdamW, with weight decay and a limit on the gradient.
 
     Args:
@@ -148,35 +143,26 @@ class OptimizerBuilder:
 
     optimizer: dict = field(default_factory=lambda: {"type": "Momentum", "momentum": 0.9})
     regularizer: dict | None = field(default_factory=lambda: {"type": "L2", "factor": 0.0001})
-    clip_grad_by_norm: float | None = None
+    clip_grad_by_norm: Positive | None = None
 
     def __post_init__(self):
-        for place, known, given in (("optimizer", OPTIMIZERS, 1), ("regularizer", REGULARIZERS, 0)):
-            if (chosen := getattr(self, place)) is None:
-                continue
-            kind, options = _kind_and_options(chosen)
-            if kind not in known:
-                raise ValueError(f"{place} must be of type {' or '.join(known)}, got {chosen}")
-            _check_options(place, kind, known[kind], options, given)
-        if self.clip_grad_by_norm is not None:
-            above_zero(clip_grad_by_norm=self.clip_grad_by_norm)
+        super().__post_init__()
+        self._parts()
+
+    def _parts(self) -> tuple[Callable, float]:
+        """What makes the optimizer, and the decay."""
+        make, decay = _chosen("optimizer", "type", self.optimizer, OPTIMIZERS), 0.0
+        if self.regularizer is not None:
+            decay = _chosen("regularizer", "type", self.regularizer, REGULARIZERS)
+        return make, decay
 
     def __call__(self, model: nn.Layer, learning_rate: float) -> paddle.optimizer.Optimizer:
         """An optimizer of the model's trainable weights."""
-        limit, decay = self.clip_grad_by_norm, 0.0
-        if self.regularizer is not None:
-            kind, options = _kind_and_options(self.regularizer)
-            decay = REGULARIZERS[kind](**options)
-        given = {
-            "learning_rate": learning_rate,
-            "parameters": [p for p in model.parameters() if not p.stop_gradient],
-            "weight_decay": decay,
-            "grad_clip": None if limit is None else nn.ClipGradByGlobalNorm(limit),
-        }
-        kind, options = _kind_and_options(self.optimizer)
-        return OPTIMIZERS[kind](given, **options)
-
-
-def _kind_and_options(chosen: dict) -> tuple[str | None, dict]:
-    """``{type: KIND, option: value}`` as a pair."""
-    return chosen.get("type"), {k: v for k, v in chosen.items() if k != "type"}
+        make, decay = self._parts()
+        limit = self.clip_grad_by_norm
+        return make(
+            learning_rate=learning_rate,
+            parameters=[p for p in model.parameters() if not p.stop_gradient],
+            weight_decay=decay,
+            grad_clip=None if limit is None else nn.ClipGradByGlobalNorm(limit),
+        )

@@ -9,7 +9,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.vision.ops import distribute_fpn_proposals, roi_align
 
-from maskrcnn_edu.model.checks import above_zero, at_least, in_order
+from maskrcnn_edu.model.checks import Count, FromMinus1, Positive, Whole, checked, in_order
 from maskrcnn_edu.model.ops.empty import cat, is_empty
 
 LEVEL_NAME_OFFSET = 2  # index 0 of the feature list is the pyramid's P2
@@ -44,24 +44,21 @@ class RoIAlign(nn.Layer):
     Source: Mask R-CNN paper, section 3; FPN paper, equation 1; document, "roi align".
     """
 
+    @checked
     def __init__(
         self,
-        resolution: int = 14,
-        spatial_scale: float | Sequence[float] = 0.0625,
-        sampling_ratio: int = 0,
+        resolution: Count = 14,
+        spatial_scale: Positive | Sequence[Positive] = 0.0625,
+        sampling_ratio: FromMinus1 = 0,
         canconical_level: int = 4,
-        canonical_size: int = 224,
-        start_level: int = 0,
+        canonical_size: Count = 224,
+        start_level: Whole = 0,
         end_level: int = 3,
         aligned: bool = False,
     ):
         super().__init__()
-        at_least(1, resolution=resolution, canonical_size=canonical_size)
-        at_least(-1, sampling_ratio=sampling_ratio)
-        at_least(0, start_level=start_level)
         in_order(start_level=start_level, end_level=end_level)
         scales = spatial_scale if isinstance(spatial_scale, Sequence) else [spatial_scale]
-        above_zero(spatial_scale=min(scales, default=0))
         self.resolution = resolution
         self.spatial_scale = list(scales)
         self.sampling_ratio = sampling_ratio

@@ -175,7 +175,7 @@ def test_frozen_weights_are_not_the_optimizers():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"optimizer": {"type": "SGD"}}, "optimizer.*Momentum or AdamW.*SGD"),
+        ({"optimizer": {"type": "SGD"}}, "optimizer.*Momentum, AdamW.*SGD"),
         ({"optimizer": {"momentum": 0.9}}, "optimizer"),
         ({"regularizer": {"type": "L1", "factor": 1.0}}, "regularizer.*L2.*L1"),
     ],

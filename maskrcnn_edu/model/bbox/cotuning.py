@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import paddle
@@ -12,16 +11,13 @@ from paddle.nn.initializer import Normal
 
 from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.head import BBoxHead, TwoFCHead
-from maskrcnn_edu.model.bbox.targets import BBoxAssigner
-from maskrcnn_edu.model.checks import at_least
-from maskrcnn_edu.model.losses import GIoULoss, SIoULoss, SmoothL1Loss
+from maskrcnn_edu.model.checks import Checked, Count, NotNegative, checked
 from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, is_empty
-from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.structures import BBoxOutput, RoISamples
 
 
 @dataclass(frozen=True)
-class COTLoss:
+class COTLoss(Checked):
     """Cross-entropy between the old classes' scores and what the new label says about them::
 
         cot_lambda / F * sum over foreground RoIs, over old classes k, of
@@ -36,13 +32,9 @@ class COTLoss:
     (``use_cot``, ``loss_cot``).
     """
 
-    num_classes: int = 80
-    cot_scale: float = 1.0
-    cot_lambda: float = 1.0
-
-    def __post_init__(self):
-        at_least(1, num_classes=self.num_classes)
-        at_least(0, cot_scale=self.cot_scale, cot_lambda=self.cot_lambda)
+    num_classes: Count = 80
+    cot_scale: NotNegative = 1.0
+    cot_lambda: NotNegative = 1.0
 
     def __call__(self, scores: Tensor, labels: Tensor, cot_relation: Tensor) -> Tensor:
         """The loss of the foreground RoIs.
@@ -79,33 +71,21 @@ class COTBBoxHead(BBoxHead):
     (``use_cot``).
     """
 
+    @checked
     def __init__(
         self,
         head: Res5Head | TwoFCHead,
         in_channel: int,
-        roi_extractor: RoIAlign | None = None,
-        bbox_assigner: BBoxAssigner | None = None,
-        with_pool: bool = False,
-        num_classes: int = 80,
-        bbox_weight: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
-        bbox_loss: SmoothL1Loss | GIoULoss | SIoULoss | None = None,
-        loss_normalize_pos: bool = False,
-        cls_agnostic: bool = False,
-        cot_classes: int = 80,
+        cot_classes: Count = 80,
         loss_cot: COTLoss | None = None,
+        **others,
     ):
-        super().__init__(
-            head=head, in_channel=in_channel, roi_extractor=roi_extractor,
-            bbox_assigner=bbox_assigner, with_pool=with_pool, num_classes=num_classes,
-            bbox_weight=bbox_weight, bbox_loss=bbox_loss,
-            loss_normalize_pos=loss_normalize_pos, cls_agnostic=cls_agnostic,
-        )  # fmt: skip
-        at_least(1, cot_classes=cot_classes)
+        super().__init__(head, in_channel, **others)
         self.cot_bbox_score = self.bbox_score
         small = ParamAttr(initializer=Normal(0.0, 0.01))
         self.bbox_score = nn.Linear(in_channel, cot_classes + 1, weight_attr=small)
         self.cot_classes = cot_classes
-        self.loss_cot = loss_cot or COTLoss(num_classes=num_classes)
+        self.loss_cot = loss_cot or COTLoss(num_classes=self.num_classes)
         self.register_buffer("cot_relation", None, persistable=False)
 
     def init_cot_head(self, relationship: Tensor) -> None:

@@ -13,7 +13,7 @@ from paddle.nn.initializer import Normal, XavierUniform
 from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
 from maskrcnn_edu.model.boxes import bbox2delta, delta2bbox
-from maskrcnn_edu.model.checks import at_least, four_factors
+from maskrcnn_edu.model.checks import Count, Positive, checked
 from maskrcnn_edu.model.losses import GIoULoss, SIoULoss, SmoothL1Loss
 from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, gather_pairs, is_empty, sum_or_zero
 from maskrcnn_edu.model.roi_align import RoIAlign
@@ -31,9 +31,9 @@ class TwoFCHead(nn.Layer):
     Source: FPN paper, section 4.2.
     """
 
-    def __init__(self, in_channel: int = 256, out_channel: int = 1024, resolution: int = 7):
+    @checked
+    def __init__(self, in_channel: int = 256, out_channel: Count = 1024, resolution: Count = 7):
         super().__init__()
-        at_least(1, out_channel=out_channel)
         flat = in_channel * resolution * resolution
         self.out_channel = out_channel
         first = ParamAttr(initializer=XavierUniform(fan_out=flat))
@@ -70,6 +70,7 @@ class BBoxHead(nn.Layer):
     Source: Fast R-CNN paper, section 2; document, "BBox Head".
     """
 
+    @checked
     def __init__(
         self,
         head: Res5Head | TwoFCHead,
@@ -77,15 +78,15 @@ class BBoxHead(nn.Layer):
         roi_extractor: RoIAlign | None = None,
         bbox_assigner: BBoxAssigner | None = None,
         with_pool: bool = False,
-        num_classes: int = 80,
-        bbox_weight: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+        num_classes: Count = 80,
+        bbox_weight: Sequence[Positive] = (10.0, 10.0, 5.0, 5.0),
         bbox_loss: SmoothL1Loss | GIoULoss | SIoULoss | None = None,
         loss_normalize_pos: bool = False,
         cls_agnostic: bool = False,
     ):
         super().__init__()
-        at_least(1, num_classes=num_classes)
-        four_factors(bbox_weight=bbox_weight)
+        if len(bbox_weight) != 4:
+            raise ValueError(f"bbox_weight must be 4 numbers, got {list(bbox_weight)}")
         _check_pool(with_pool, head)
         self.head = head
         self.roi_extractor = roi_extractor or RoIAlign()

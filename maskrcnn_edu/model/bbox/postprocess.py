@@ -11,13 +11,13 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, nms_sorted, nonempty_bbox
-from maskrcnn_edu.model.checks import above_zero, at_least, four_factors
+from maskrcnn_edu.model.checks import AtMost1, Checked, Count, CountOrAll, Positive, ShareAbove0
 from maskrcnn_edu.model.ops.empty import cat, gather_pairs, is_empty
 from maskrcnn_edu.structures import BBoxOutput, Detections, Proposals
 
 
 @dataclass(frozen=True)
-class RCNNBox:
+class RCNNBox(Checked):
     """Decodes deltas on the RoIs, for every class, and clips to the image.
 
     Args:
@@ -27,12 +27,8 @@ class RCNNBox:
     Source: document, "BBoxPostProcess" (decode).
     """
 
-    prior_box_var: Sequence[float] = (10.0, 10.0, 5.0, 5.0)
-    num_classes: int = 80
-
-    def __post_init__(self):
-        four_factors(prior_box_var=self.prior_box_var)
-        at_least(1, num_classes=self.num_classes)
+    prior_box_var: Sequence[Positive] = (10.0, 10.0, 5.0, 5.0)
+    num_classes: Count = 80
 
     def __call__(self, deltas: Tensor, boxes: Tensor, im_shape: Tensor) -> Tensor:
         """Decode the RoIs of one image.
@@ -52,7 +48,7 @@ class RCNNBox:
 
 
 @dataclass(frozen=True)
-class MultiClassNMS:
+class MultiClassNMS(Checked):
     """Suppression within every class, then the best boxes of all classes.
 
     Args:
@@ -65,19 +61,11 @@ class MultiClassNMS:
     Source: Fast R-CNN paper, section 3; document, "BBoxPostProcess" (nms).
     """
 
-    score_threshold: float = 0.05
-    nms_top_k: int = -1
-    keep_top_k: int = 100
-    nms_threshold: float = 0.5
-    nms_eta: float = 1.0
-
-    def __post_init__(self):
-        above_zero(1, nms_threshold=self.nms_threshold, nms_eta=self.nms_eta)
-        if not self.score_threshold <= 1:  # below 0: every box, whatever its score
-            raise ValueError(f"score_threshold must be at most 1, got {self.score_threshold}")
-        for name in ("keep_top_k", "nms_top_k"):
-            if getattr(self, name) < -1 or getattr(self, name) == 0:
-                raise ValueError(f"{name} must be positive, or -1 for all")
+    score_threshold: AtMost1 = 0.05  # below 0: every box, whatever its score
+    nms_top_k: CountOrAll = -1
+    keep_top_k: CountOrAll = 100
+    nms_threshold: ShareAbove0 = 0.5
+    nms_eta: ShareAbove0 = 1.0
 
     def __call__(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Choose among boxes [R, C, 4] with probabilities [R, C] of one image.

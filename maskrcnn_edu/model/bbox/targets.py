@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import paddle
 from paddle import Tensor
 
-from maskrcnn_edu.model.checks import at_least, in_order, share_or_minus_one, shares
+from maskrcnn_edu.model.checks import Checked, Count, NotNegative, Share, ShareOrOff, in_order
 from maskrcnn_edu.model.matching import BACKGROUND, IGNORE, label_box, subsample_labels
 from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.structures import GroundTruth, Proposals, RoISamples
 
 
 @dataclass(frozen=True)
-class BBoxAssigner:
+class BBoxAssigner(Checked):
     """Match proposals with objects, sample some of them, look up their targets.
 
     Args:
@@ -32,26 +32,21 @@ class BBoxAssigner:
     Source: Fast R-CNN paper, section 2.3; document, "bbox_assigner".
     """
 
-    batch_size_per_im: int = 512
-    fg_fraction: float = 0.25
-    fg_thresh: float = 0.5
-    bg_thresh: float = 0.5
-    ignore_thresh: float = -1.0
+    batch_size_per_im: Count = 512
+    fg_fraction: Share = 0.25
+    fg_thresh: NotNegative = 0.5  # above 1: only what no box can be
+    bg_thresh: NotNegative = 0.5
+    ignore_thresh: ShareOrOff = -1.0
     use_random: bool = True
-    cascade_iou: Sequence[float] = (0.5, 0.6, 0.7)
-    num_classes: int = 80
+    cascade_iou: Sequence[Share] = (0.5, 0.6, 0.7)
+    num_classes: Count = 80
     assign_on_cpu: bool = False
 
     def __post_init__(self):
-        at_least(1, batch_size_per_im=self.batch_size_per_im, num_classes=self.num_classes)
-        low, high = self.bg_thresh, self.fg_thresh
-        shares(fg_fraction=self.fg_fraction)
-        at_least(0, bg_thresh=low, fg_thresh=high)  # above 1: only what no box can be
-        in_order(bg_thresh=low, fg_thresh=high)
-        share_or_minus_one(ignore_thresh=self.ignore_thresh)
+        super().__post_init__()
+        in_order(bg_thresh=self.bg_thresh, fg_thresh=self.fg_thresh)
         if not self.cascade_iou:
             raise ValueError("cascade_iou must hold a threshold for each stage, got []")
-        shares(**{f"cascade_iou.{i}": iou for i, iou in enumerate(self.cascade_iou)})
 
     def __call__(
         self,
@@ -136,11 +131,8 @@ def _sample(
     candidates: RoISamples, num_samples: int, fg_fraction: float, bg_label: int, use_random: bool
 ) -> RoISamples:
     """Some of the candidates [R, ...], see `subsample_labels`."""
-    rows = cat(
-        subsample_labels(
-            candidates.target_labels, num_samples, fg_fraction, bg_label, use_random=use_random
-        )
-    )
+    labels = candidates.target_labels
+    rows = cat(subsample_labels(labels, num_samples, fg_fraction, bg_label, use_random))
     return RoISamples(**{name: values[rows] for name, values in vars(candidates).items()})
 
 

@@ -7,8 +7,8 @@ import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 from paddle.nn.initializer import KaimingNormal
 
-from maskrcnn_edu.model.backbone import ConvNormLayer
-from maskrcnn_edu.model.checks import at_least
+from maskrcnn_edu.model.backbone import make_conv
+from maskrcnn_edu.model.checks import Count, Whole, checked
 from maskrcnn_edu.model.losses import binary_cross_entropy
 from maskrcnn_edu.model.mask.targets import MaskAssigner
 from maskrcnn_edu.model.ops.conv import Conv2D, Conv2DTranspose
@@ -29,22 +29,22 @@ class MaskFeat(nn.Layer):
     Source: Mask R-CNN paper, figure 4; document, "MaskFeat".
     """
 
+    @checked
     def __init__(
         self,
         in_channel: int = 256,
-        out_channel: int = 256,
-        num_convs: int = 4,
+        out_channel: Count = 256,
+        num_convs: Whole = 4,
         norm_type: str | None = None,
     ):
         super().__init__()
-        at_least(0, num_convs=num_convs)
-        at_least(1, out_channel=out_channel)
         self.out_channel = out_channel
         layers = []
         for i in range(num_convs):
             name = f"mask_inter_feat_{i + 1}"
             channels = in_channel if i == 0 else out_channel
-            layers.append((name, _conv3x3(channels, out_channel, norm_type)))
+            init = KaimingNormal(fan_in=out_channel * 3 * 3)
+            layers.append((name, make_conv(channels, out_channel, 3, init, norm_type)))
             layers.append((f"{name}act", nn.ReLU()))
         channels = out_channel if num_convs else in_channel
         attr = ParamAttr(initializer=KaimingNormal(fan_in=out_channel * 2 * 2))
@@ -54,13 +54,6 @@ class MaskFeat(nn.Layer):
     def forward(self, roi_feat: Tensor) -> Tensor:
         """[F, in_channel, r, r] -> [F, out_channel, 2 * r, 2 * r]."""
         return self.upsample(roi_feat)
-
-
-def _conv3x3(ch_in: int, ch_out: int, norm_type: str | None) -> nn.Layer:
-    attr = ParamAttr(initializer=KaimingNormal(fan_in=ch_out * 3 * 3))
-    if norm_type is None:
-        return Conv2D(ch_in, ch_out, 3, padding=1, weight_attr=attr)
-    return ConvNormLayer(ch_in, ch_out, 3, norm_type=norm_type, freeze_norm=False, weight_attr=attr)
 
 
 class MaskHead(nn.Layer):
@@ -76,16 +69,16 @@ class MaskHead(nn.Layer):
     Source: Mask R-CNN paper, section 3; document, "Mask Head".
     """
 
+    @checked
     def __init__(
         self,
         head: MaskFeat,
         roi_extractor: RoIAlign | None = None,
         mask_assigner: MaskAssigner | None = None,
-        num_classes: int = 80,
+        num_classes: Count = 80,
         share_bbox_feat: bool = False,
     ):
         super().__init__()
-        at_least(1, num_classes=num_classes)
         self.head = head
         self.roi_extractor = roi_extractor or RoIAlign()
         self.mask_assigner = mask_assigner or MaskAssigner(num_classes=num_classes)

@@ -9,13 +9,14 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
+from maskrcnn_edu.model.checks import Checked, ShareBetween
 from maskrcnn_edu.model.ops.bilinear import bilinear_weights
 from maskrcnn_edu.model.ops.empty import is_empty, to_numpy
 from maskrcnn_edu.structures import BitMask
 
 
 @dataclass(frozen=True)
-class MaskPostProcess:
+class MaskPostProcess(Checked):
     """Stretches every mask over its box and decides, pixel by pixel, what is object.
 
     Args:
@@ -24,11 +25,7 @@ class MaskPostProcess:
     Source: Mask R-CNN paper, section 3.1 (inference); document, "MaskPostProcess".
     """
 
-    binary_thresh: float = 0.5
-
-    def __post_init__(self):
-        if not 0 < self.binary_thresh < 1:
-            raise ValueError(f"binary_thresh must be between 0 and 1, got {self.binary_thresh}")
+    binary_thresh: ShareBetween = 0.5
 
     @paddle.no_grad()
     def __call__(self, masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:

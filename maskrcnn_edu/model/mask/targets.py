@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 import pycocotools.mask as coco_mask
 
-from maskrcnn_edu.model.checks import at_least
+from maskrcnn_edu.model.checks import Checked, Count
 from maskrcnn_edu.model.ops.bilinear import bilinear_weights
 from maskrcnn_edu.model.ops.empty import to_numpy
 from maskrcnn_edu.structures import BitMask, GroundTruth, MaskTargets, Polygons, RoISamples
@@ -18,7 +18,7 @@ SHORTEST_SIDE = np.float32(0.1)  # pixels; keeps the scale finite for a box with
 
 
 @dataclass(frozen=True)
-class MaskAssigner:
+class MaskAssigner(Checked):
     """Chooses the foreground RoIs and draws what the mask head should predict.
 
     Args:
@@ -28,11 +28,8 @@ class MaskAssigner:
     Source: Mask R-CNN paper, section 3.1 (training); document, "mask_assigner".
     """
 
-    num_classes: int = 80
-    mask_resolution: int = 14
-
-    def __post_init__(self):
-        at_least(1, mask_resolution=self.mask_resolution, num_classes=self.num_classes)
+    num_classes: Count = 80
+    mask_resolution: Count = 14
 
     def __call__(self, samples: RoISamples, gt: GroundTruth) -> MaskTargets:
         """The mask targets of one image (samples and objects in the input frame)."""

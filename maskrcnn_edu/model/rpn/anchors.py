@@ -10,11 +10,13 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-Numbers = Sequence[float]
+from maskrcnn_edu.model.checks import Checked, Positive
+
+Numbers = Sequence[Positive]
 
 
 @dataclass(frozen=True)
-class AnchorGenerator:
+class AnchorGenerator(Checked):
     """Makes the boxes that the RPN starts from.
 
     Every cell of a feature map has one anchor per size and ratio. Its centre is the
@@ -41,36 +43,28 @@ class AnchorGenerator:
     offset: float = 0.0
 
     def __post_init__(self):
-        _check_positive("strides", self.strides)
-        for name in ("anchor_sizes", "aspect_ratios"):
-            for row in self._per_level(name):
-                _check_positive(name, row)
+        super().__post_init__()
+        self._per_level("strides")
         if len({len(cell) for cell in self.cell_anchors}) != 1:
             raise ValueError("anchor_sizes and aspect_ratios: every level needs as many anchors")
 
     def _per_level(self, name: str) -> list[Numbers]:
         """The values of a field, one list for each level."""
         values = getattr(self, name)
-        if len({isinstance(value, Sequence) for value in values}) != 1:
-            raise ValueError(f"{name} must be numbers, or a list of them per level, got {values}")
-        rows = list(values) if isinstance(values[0], Sequence) else [values]
-        if len(rows) == 1:
-            rows = rows * len(self.strides)
-        if len(rows) != len(self.strides):
-            raise ValueError(
-                f"{name} has {len(rows)} lists for {len(self.strides)} levels (strides)"
-            )
-        return rows
+        are_lists = {isinstance(value, Sequence) for value in values}
+        rows = list(values) if True in are_lists else [values]
+        if len(are_lists) != 1 or not all(rows):
+            raise ValueError(f"{name} must be a list of positive numbers, or of such, got {values}")
+        levels = len(self.strides)
+        if len(rows) not in (1, levels):
+            raise ValueError(f"{name} has {len(rows)} lists for {levels} levels (strides)")
+        return rows * levels if len(rows) == 1 else rows
 
     @property
     def cell_anchors(self) -> list[list[list[float]]]:
         """Per level, the K anchors of a cell at the origin, as boxes around (0, 0)."""
-        return [
-            [_cell_anchor(size, ratio) for size in sizes for ratio in ratios]
-            for sizes, ratios in zip(
-                self._per_level("anchor_sizes"), self._per_level("aspect_ratios")
-            )
-        ]
+        levels = zip(self._per_level("anchor_sizes"), self._per_level("aspect_ratios"))
+        return [[_cell_anchor(s, r) for s in sizes for r in ratios] for sizes, ratios in levels]
 
     @property
     def num_anchors(self) -> int:
@@ -107,8 +101,3 @@ def _cell_anchor(size: float, ratio: float) -> list[float]:
     width = math.sqrt(size**2 / ratio)
     height = ratio * width
     return [-width / 2, -height / 2, width / 2, height / 2]
-
-
-def _check_positive(name: str, values: Sequence[float]) -> None:
-    if not values or not all(0 < value < math.inf for value in values):
-        raise ValueError(f"{name} must be positive numbers, got {list(values)}")

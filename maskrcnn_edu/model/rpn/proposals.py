@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, exp_float64, nms_sorted
-from maskrcnn_edu.model.checks import above_zero, at_least
+from maskrcnn_edu.model.checks import Checked, Count, NotNegative, ShareAbove0
 from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.structures import Proposals, ProposalSteps
 
@@ -18,7 +18,7 @@ SMALLEST_SIDE = 1.0
 
 
 @dataclass(frozen=True)
-class ProposalGenerator:
+class ProposalGenerator(Checked):
     """Best anchors, decoded, clipped, without slivers, without near copies.
 
     Every level keeps its best anchors; non-maximum suppression runs within a level;
@@ -37,33 +37,18 @@ class ProposalGenerator:
     Source: Faster R-CNN paper, section 3.3; document, "_gen_proposal".
     """
 
-    pre_nms_top_n: int = 12000
-    post_nms_top_n: int = 2000
-    nms_thresh: float = 0.5
-    min_size: float = 0.1
-    eta: float = 1.0
+    pre_nms_top_n: Count = 12000
+    post_nms_top_n: Count = 2000
+    nms_thresh: ShareAbove0 = 0.5
+    min_size: NotNegative = 0.1
+    eta: ShareAbove0 = 1.0
     topk_after_collect: bool = False
 
-    def __post_init__(self):
-        at_least(1, pre_nms_top_n=self.pre_nms_top_n, post_nms_top_n=self.post_nms_top_n)
-        above_zero(1, nms_thresh=self.nms_thresh, eta=self.eta)
-        at_least(0, min_size=self.min_size)
-
-    def __call__(
-        self,
-        scores: Tensor,
-        deltas: Tensor,
-        anchors: Tensor,
-        im_shape: Tensor,
-        level_sizes: Sequence[int],
-    ) -> Proposals:
+    def __call__(self, *inputs: Tensor | Sequence[int]) -> Proposals:
         """Proposals [R, 4] of one image, best first within a level; zero rows if nothing
-        survives.
-
-        Args:
-            scores, deltas, anchors, im_shape, level_sizes: see `steps`.
+        survives. Takes what `steps` takes.
         """
-        return self.steps(scores, deltas, anchors, im_shape, level_sizes).proposals
+        return self.steps(*inputs).proposals
 
     @paddle.no_grad()
     def steps(
@@ -112,16 +97,13 @@ class ProposalGenerator:
 
     def _large_rows(self, boxes: Tensor, level_sizes: Sequence[int]) -> list[Tensor]:
         """The rows of boxes [k, 4] that are large enough, level by level: L tensors."""
-        is_large = self._min_size_mask(boxes).numpy()  # the host waits once, not for every level
+        x1, y1, x2, y2 = boxes.unbind(1)
+        # PaddleDetection's operator lets no ``min_size`` below one pixel pass
+        is_large = paddle.minimum(x2 - x1, y2 - y1) >= max(self.min_size, SMALLEST_SIDE)
+        is_large = is_large.numpy()  # the host waits once, not for every level
         starts = np.cumsum([0, *level_sizes])
         levels = np.split(is_large, starts[1:-1])
         return [paddle.to_tensor(np.flatnonzero(x) + start) for x, start in zip(levels, starts)]
-
-    def _min_size_mask(self, boxes: Tensor) -> Tensor:
-        """[k] bool; PaddleDetection's operator lets no ``min_size`` below one pixel pass."""
-        x1, y1, x2, y2 = boxes.unbind(1)
-        shorter = paddle.minimum(x2 - x1, y2 - y1)
-        return shorter >= max(self.min_size, SMALLEST_SIDE)
 
     def _nms_level(self, boxes: Tensor, rows: Tensor) -> Tensor:
         """Those rows [r] of boxes [k, 4], best first, that are no near copies of better ones."""

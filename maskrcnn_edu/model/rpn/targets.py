@@ -8,14 +8,14 @@ import paddle
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox2delta
-from maskrcnn_edu.model.checks import at_least, in_order, share_or_minus_one, shares
+from maskrcnn_edu.model.checks import Checked, Count, Share, ShareOrOff, in_order
 from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box, subsample_labels
 from maskrcnn_edu.model.ops.empty import cat, is_empty
 from maskrcnn_edu.structures import AnchorTargets, GroundTruth
 
 
 @dataclass(frozen=True)
-class RPNTargetAssign:
+class RPNTargetAssign(Checked):
     """Match anchors with objects, sample some of them, compute their targets.
 
     Args:
@@ -30,20 +30,17 @@ class RPNTargetAssign:
     Source: Faster R-CNN paper, section 3.1.2; document, "rpn_target_assign".
     """
 
-    batch_size_per_im: int = 256
-    fg_fraction: float = 0.5
-    positive_overlap: float = 0.7
-    negative_overlap: float = 0.3
-    ignore_thresh: float = -1.0
+    batch_size_per_im: Count = 256
+    fg_fraction: Share = 0.5
+    positive_overlap: Share = 0.7
+    negative_overlap: Share = 0.3
+    ignore_thresh: ShareOrOff = -1.0
     use_random: bool = True
     assign_on_cpu: bool = False
 
     def __post_init__(self):
-        at_least(1, batch_size_per_im=self.batch_size_per_im)
-        low, high = self.negative_overlap, self.positive_overlap
-        shares(fg_fraction=self.fg_fraction, negative_overlap=low, positive_overlap=high)
-        in_order(negative_overlap=low, positive_overlap=high)
-        share_or_minus_one(ignore_thresh=self.ignore_thresh)
+        super().__post_init__()
+        in_order(negative_overlap=self.negative_overlap, positive_overlap=self.positive_overlap)
 
     @paddle.no_grad()
     def __call__(self, anchors: Tensor, gt: GroundTruth) -> AnchorTargets:
