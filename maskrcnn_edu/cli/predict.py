@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             bar.log(
                 f"interrupted after {bar.count} of {len(paths)} images; the results of these are "
-                f"in {options.out}/results.json"
+                f"in {options.out}/results.json, and the same command goes on from there"
             )
             return 143 if terminated else 130
     if bar.unreadable:
@@ -122,8 +122,8 @@ class ImageBar:
         """Print without tearing the bar."""
         self.bar.write(printable(message), file=sys.stderr)
 
-    def done(self, path: Path, detections: Detections) -> None:
-        """One image is done."""
+    def done(self, path: Path, detections: Detections | None) -> None:
+        """One image is done, now or (None) by an interrupted command."""
         frames = count_frames(path)
         if frames > 1:
             self.log(f"{path}: has {frames} frames or pages; the first one was used")

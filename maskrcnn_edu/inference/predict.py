@@ -22,12 +22,14 @@ from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.image_file import read_image
 from maskrcnn_edu.data.image_names import IMAGE_ENDINGS, is_image_name
 from maskrcnn_edu.data.loader import collate
+from maskrcnn_edu.data.problems import UnreadableImage
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.rle import encode_crop
 from maskrcnn_edu.data.transforms import Decode, apply_transforms
 from maskrcnn_edu.inference.coco_results import coco_results
 from maskrcnn_edu.inference.onednn import use_onednn
 from maskrcnn_edu.inference.overlay import Overlay
+from maskrcnn_edu.inference.unfinished import Done, leave_mark, made_by, take_over
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch, Detections, PredictionStages
 from maskrcnn_edu.system.files import atomic_write
@@ -130,7 +132,7 @@ def predict_images(
     paths: Iterable[Path],
     out_dir: str | Path,
     min_score: float = 0.5,
-    on_image: Callable[[Path, Detections], None] = lambda path, detections: None,
+    on_image: Callable[[Path, Detections | None], None] = lambda path, detections: None,
     on_problem: Callable[[Path, OSError], None] = warn,
 ) -> list[dict]:
     """Write an overlay for every image, and ``results.json`` and ``photos.json`` for all.
@@ -141,7 +143,7 @@ def predict_images(
     width, overlay and number of detections; or why it has none of these.
 
     An image that cannot be read is left out. If something ends the work early (Ctrl-C, a
-    full disk), both files hold the results until then.
+    full disk), both files hold the results until then, and the same call goes on from there.
 
     Args:
         model, config: see `predict_image`.
@@ -149,7 +151,8 @@ def predict_images(
         paths: image files.
         out_dir: folder for all that is written; made if need be.
         min_score: draw from this score up, 0 .. 1.
-        on_image: called after every image, with its detections (without masks).
+        on_image: called after every image, with its detections (without masks), or None if
+            they were there already.
         on_problem: called instead if an image cannot be read.
 
     Returns:
@@ -163,33 +166,47 @@ def predict_images(
     paths, out_dir = list(paths), Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     results, records, names = [], _records(paths), overlay_names(paths, out_dir)
-    with _written_in_the_end(out_dir, results, records), use_onednn(model, len(paths)):
+    key = made_by(model, config, classes, min_score)
+    with _kept(out_dir, key, results, records) as done, use_onednn(model, len(paths)):
         for path, record, name in zip(paths, records, names):
+            if earlier := done.get((str(path), name)):
+                results += _again(record, *earlier)
+                on_image(path, None)
+                continue
             try:
-                image = read_image(path)
-            except OSError as problem:
+                found, own = _predict_one(model, config, classes, record, out_dir / name, min_score)
+            except UnreadableImage as problem:
                 record["problem"] = in_words(problem)
                 on_problem(path, problem)
-                continue
-            overlay = Overlay(image, min_score)
-            detections, own = _predict_one(model, config, classes, image, record, overlay)
-            _write_figure(out_dir / name, overlay.draw(classes.names))
-            results += own
-            record |= {"height": image.shape[0], "width": image.shape[1], "overlay": name}
-            record |= {"found": len(detections), "problem": None}
-            on_image(path, detections)
+            else:
+                results += own
+                on_image(path, found)
     return results
 
 
 @contextlib.contextmanager
-def _written_in_the_end(out_dir: Path, results: list[dict], records: list[dict]) -> Iterator[None]:
-    """Write ``results.json`` and ``photos.json`` after the block, however it ends."""
+def _kept(out_dir: Path, key: str, results: list[dict], records: list[dict]) -> Iterator[Done]:
+    """Write ``results.json`` and ``photos.json`` after the block, however it ends.
+
+    The block receives what the same call, by its ``key``, did before it was interrupted.
+    """
     try:
-        yield
+        yield take_over(out_dir, key)
+    except BaseException:
+        with contextlib.suppress(OSError):  # a full disk, which is said anyway
+            leave_mark(out_dir, key, records)
+        raise
     finally:
         for name, content in (("results.json", results), ("photos.json", records)):
             text = json.dumps(content)
             atomic_write(out_dir / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
+
+
+def _again(record: dict, old_record: dict, old_results: list[dict]) -> list[dict]:
+    """An image's results and record of an earlier call, under today's number and name."""
+    own = {key: record[key] for key in ("image_id", "file_name")}
+    record |= old_record | own
+    return [result | own for result in old_results]
 
 
 def _write_figure(path: Path, figure: Figure) -> None:
@@ -225,12 +242,14 @@ def _predict_one(
     model: MaskRCNN,
     config: Config,
     classes: ClassNames,
-    image: np.ndarray,
     record: dict,
-    overlay: Overlay,
+    place: Path,
+    min_score: float,
 ) -> tuple[Detections, list[dict]]:
-    """An image's detections, and its part of ``results.json``; the overlay receives them too."""
+    """An image's detections and part of ``results.json``; its overlay and record are made too."""
+    image = read_image(Path(record["path"]))
     names = dict(zip(classes.category_ids, classes.names))
+    overlay = Overlay(image, min_score)
     stages = model.detect(_batch(config, image))
     detections, size = stages.detections[0], stages.image_size[0]
     masks = model.mask_post_process.paste_in_boxes(stages.mask_probs[0], detections.boxes, *size)
@@ -239,6 +258,9 @@ def _predict_one(
         overlay.add(detections, row, mask)
         rles.append(encode_crop(mask, *size))
     results = coco_results(record["image_id"], detections, classes.category_ids, rles)
+    _write_figure(place, overlay.draw(classes.names))
+    record |= {"height": image.shape[0], "width": image.shape[1], "overlay": place.name}
+    record |= {"found": len(detections), "problem": None}
     about = {"file_name": record["file_name"]}
     named = [{**about, "category": names[r["category_id"]], **r} for r in results]
     return detections, named

@@ -156,7 +156,7 @@ def test_an_overlay_leaves_small_photos_and_uncertain_objects_alone():
         overlay.add(one_detection([0, 0, 40, 30], score), 0, mask)
     assert [each.scores.item() for each in overlay.shown] == pytest.approx([0.5, 0.6])
     texts = [text.get_text() for text in overlay.draw(["cat"]).axes[0].texts]
-    assert texts == ["cat 0.50", "cat 0.60"]
+    assert texts == ["cat 0.60", "cat 0.50"]  # the surest chooses its place
     assert not Overlay(image).draw(["cat"]).axes[0].texts
 
 
@@ -321,6 +321,61 @@ def test_an_interruption_loses_nothing_that_was_found(tiny, tmp_path):
     assert "ended before" in read(tmp_path / "out", "photos.json")[2]["problem"]
 
 
+def test_an_interrupted_call_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch):
+    photos = [save(tmp_path / f"{i}.png", seed=i) for i in range(4)]
+    seen = []
+
+    def stop(photo, found):
+        if photo.name == "2.png":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_images(*tiny, THREE, photos, tmp_path / "out", on_image=stop)
+    save(photos[1], seed=9)  # another image now
+    photos = [save(tmp_path / "new.png", seed=7), *photos]
+
+    def note(photo, found):
+        seen.append((photo.name, found is not None))
+
+    found = predict_images(*tiny, THREE, photos, tmp_path / "out", on_image=note)
+    again = [("0.png", False), ("1.png", True), ("2.png", False), ("3.png", True)]
+    assert seen == [("new.png", True), *again]
+    assert found == predict_images(*tiny, THREE, photos, tmp_path / "whole") and len(found) > 0
+    for name in ("results.json", "photos.json"):
+        assert read(tmp_path / "out", name) == read(tmp_path / "whole", name)
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        p.name for p in (tmp_path / "whole").iterdir()
+    }
+
+
+@pytest.mark.parametrize("changed", ["score", "classes", "weights", "overlay", "mark"])
+def test_what_other_options_have_done_is_done_again(tiny, build_tiny, tiny_text, tmp_path, changed):
+    photos = [save(tmp_path / f"{i}.png", seed=i) for i in range(2)]
+    out, seen = tmp_path / "out", []
+
+    def stop(photo, found):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_images(*tiny, THREE, photos, out, on_image=stop)
+    model, classes = tiny[0], THREE
+    if changed == "classes":
+        classes = ClassNames(["ape", "bee", "cod"], [1, 5, 9])
+    elif changed == "weights":
+        model = build_tiny(tiny_text["fpn"])
+        model.eval()
+        model.parameters()[0].set_value(model.parameters()[0] + 1)
+    elif changed == "overlay":
+        (out / "0_found.png").unlink()
+    elif changed == "mark":
+        (out / "unfinished.json").write_text("[1, 2")
+    score = 0.4 if changed == "score" else 0.5
+    predict_images(
+        model, tiny[1], classes, photos, out, score, on_image=lambda photo, d: seen.append(d)
+    )
+    assert len(seen) == 2 and None not in seen
+
+
 def test_a_full_disk_names_the_file_and_loses_nothing(tiny, tmp_path, monkeypatch):
     photos = [save(tmp_path / f"{i}.png", seed=i) for i in range(2)]
     real = Figure.savefig
@@ -334,7 +389,7 @@ def test_a_full_disk_names_the_file_and_loses_nothing(tiny, tmp_path, monkeypatc
     with pytest.raises(OSError, match=r"No space left on device: .*1_found.png"):
         predict_images(*tiny, THREE, photos, tmp_path / "out")
     names = {p.name for p in (tmp_path / "out").iterdir()}
-    assert names == {"0_found.png", "results.json", "photos.json"}
+    assert names == {"0_found.png", "results.json", "photos.json", "unfinished.json"}
     assert {r["image_id"] for r in read(tmp_path / "out", "results.json")} == {0}
 
 
