@@ -8,13 +8,13 @@ import importlib
 import logging
 import os
 import platform
-import re
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import metadata
 
 import maskrcnn_edu
+from maskrcnn_edu.cli.arguments import one_set_for_each, with_home
 from maskrcnn_edu.system.os_errors import in_words
 
 EXAMPLES = """\
@@ -52,7 +52,8 @@ PACKAGES = {"paddle": "paddlepaddle", "PIL": "pillow", "yaml": "pyyaml"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if it worked, 2 if the input was at fault (one line says how)."""
-    arguments = [with_home(a) for a in (sys.argv[1:] if arguments is None else arguments)]
+    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = one_set_for_each(map(with_home, arguments))
     warnings.filterwarnings("ignore", message=".*ccache.*")  # Paddle's; nothing is compiled here
     warnings.filterwarnings("ignore", message="Glyph .* missing from")  # `font_advice` says it
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache
@@ -77,15 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def with_home(argument: str) -> str:
-    """``~`` at the start of a path is the home folder, after ``--option=`` and ``KEY=`` too.
-
-    The shell leaves it alone there, and where there is no shell.
-    """
-    option, path = re.fullmatch(r"((?:--)?[\w.-]*=)?(.*)", argument, re.DOTALL).groups("")
-    return option + os.path.expanduser(path)
-
-
 def what_to_install(error: ImportError) -> str:
     """The cure for a library that is missing, or that cannot start."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
@@ -102,8 +94,10 @@ def _run(options: argparse.Namespace) -> int:
     from maskrcnn_edu.cli.messages import left_out_as_lines
 
     if options.command not in WITHOUT_MODEL:
-        from maskrcnn_edu.system.device import choose_device
+        from maskrcnn_edu.system.device import DEVICE, choose_device
 
+        if options.device:
+            os.environ[DEVICE] = options.device  # other processes of a training read it, too
         choose_device()
     with left_out_as_lines():
         return options.run(options)
@@ -138,6 +132,9 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
         command.set_defaults(run=lambda options: doctor.main())
     else:
         importlib.import_module(f"maskrcnn_edu.cli.{FILES.get(name, name)}").add_options(command)
+    if name not in (*WITHOUT_MODEL, *WITHOUT_LIBRARIES):
+        help_ = "what computes (default: the GPU if there is one)"
+        command.add_argument("--device", choices=("cpu", "gpu"), help=help_)
 
 
 def versions() -> str:

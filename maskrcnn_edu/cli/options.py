@@ -10,14 +10,11 @@ from maskrcnn_edu.weights.zoo import MODEL_ZOO, zoo_entry
 
 
 def add_set(command: argparse.ArgumentParser) -> None:
-    """``--set``"""
+    """``--set`` and ``-o``"""
     command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a value of the configuration, e.g. LearningRate.base_lr=0.0005",
-    )
+        "--set", "-o", action="append", default=[], metavar="KEY=VALUE",
+        help="change values of the configuration, e.g. LearningRate.base_lr=0.0005 epoch=6",
+    )  # fmt: skip
 
 
 def add_weights(command: argparse.ArgumentParser) -> None:
@@ -30,7 +27,7 @@ def add_weights(command: argparse.ArgumentParser) -> None:
         + ", ".join(name for name, known in MODEL_ZOO.items() if known.config),
     )
     command.add_argument(
-        "--config", help="configuration of a file of weights (a published file's is known)"
+        "--config", "-c", help="configuration of a file of weights (a published file's is known)"
     )
     add_set(command)
 

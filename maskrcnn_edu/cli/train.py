@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from maskrcnn_edu.cli.advice import advise, default_steps
 from maskrcnn_edu.cli.finetune_options import add_finetuning, with_batch_size
+from maskrcnn_edu.cli.messages import printable
 from maskrcnn_edu.cli.options import add_set
 from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
@@ -37,7 +39,7 @@ from maskrcnn_edu.weights.zoo import MODEL_ZOO, find_weights
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options of ``train``."""
     names = ", ".join(shipped_configs())
-    command.add_argument("--config", required=True, help=f"a YAML file, or one of {names}")
+    command.add_argument("--config", "-c", required=True, help=f"a YAML file, or one of {names}")
     add_set(command)
     for split in ("train", "val"):
         command.add_argument(f"--{split}-json", required=True, help="COCO annotation file")
@@ -123,6 +125,9 @@ def run(options: argparse.Namespace) -> int:
     with distributed(), GracefulStop() as stop:
         if rank() == 0:
             _describe(train_set, val_set, world_size())
+            by_default = options.steps is None and options.minutes is None
+            steps = training.budget.steps if by_default else None
+            print(printable("\n".join(advise(train_set, config, steps))), flush=True)
             print(rate_message, end="\n" if rate_message else "", flush=True)
         try:
             with TrainingBar(training.budget, visible=rank() == 0) as bar:
@@ -160,7 +165,7 @@ def _training_options(
     every = CheckpointInterval.parse(options.checkpoint_every)
     steps_per_epoch = batches_per_epoch // max(options.accumulate, 1)
     return TrainingOptions(
-        budget=_budget(options, steps_per_epoch, config.values.get("epoch", 12)),
+        budget=_budget(options, config, steps_per_epoch),
         seed=options.seed,
         weights=options.weights,
         pretrain=pretrain,
@@ -171,9 +176,9 @@ def _training_options(
     )
 
 
-def _budget(options: argparse.Namespace, steps_per_epoch: int, epochs: int) -> Budget:
+def _budget(options: argparse.Namespace, config: Config, steps_per_epoch: int) -> Budget:
     if options.steps is None and options.minutes is None:
-        return Budget(steps=max(1, steps_per_epoch * epochs))
+        return Budget(steps=default_steps(config, steps_per_epoch))
     return Budget(steps=options.steps, minutes=options.minutes)
 
 
