@@ -1,24 +1,23 @@
-"""``.safetensors`` files: everything in them is checked against everything else.
+"""``.safetensors`` files, read by the library of that name, within limits and with a checksum.
 
 Such a file is the length of its header (8 bytes), the header in JSON, and the arrays one
-after the other. The header says of each array its type, its shape and its place; its
-``__metadata__`` holds texts. Files of ours have a checksum there, over the whole file:
-computed with zeros in its place, so that a flipped bit is noticed wherever it is. Files
-without one (of others, and of earlier versions) are read as they are.
+after the other. The library compares what the header says with the file and refuses what does
+not fit. The header's ``__metadata__`` holds texts. Files of ours have a checksum there, over the
+whole file: computed with zeros in its place, so that a flipped bit is noticed wherever it is.
+Files without one (of others, and of earlier versions) are read as they are.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
+import textwrap
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 MAX_BYTES = 3 << 29
@@ -27,11 +26,7 @@ MAX_BYTES = 3 << 29
 MAX_HEADER = 1 << 22
 """4 MiB; that checkpoint's header takes 300 kB."""
 
-TYPES = {
-    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
-    "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
-}  # fmt: skip
-
+CHUNK = 1 << 20
 CHECKSUM = "checksum"
 MARK = b"maskrcnn_edu crc32 "
 DIGITS = 8
@@ -47,22 +42,38 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str,
         ValueError: it is damaged, of another kind, or larger than any model; the message
             says what is wrong, without the file's name.
     """
-    with Path(path).open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    _check_file(Path(path))
+    try:
+        with safe_open(path, "numpy") as stored:
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            return arrays, stored.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(textwrap.shorten(str(error), 200)) from error
+    except TypeError as error:  # of numbers that numpy has not
+        raise ValueError(f"{error}; save its arrays as float32") from error
+
+
+def _check_file(path: Path) -> None:
+    """ValueError if a file is too large, or if its checksum (when it has one) is another."""
+    with path.open("rb") as file:
+        size, start = os.fstat(file.fileno()).st_size, file.read(8)
         if size > MAX_BYTES:
             raise ValueError(f"{size / 1e9:.1f} GB are more than any model's weights")
-        raw = _raw_header(file, size)
-        header = _parse(raw[8:])
-        metadata = _metadata(header.pop("__metadata__", {}))
-        expected, number = _checksum(raw, metadata)
-        arrays = {}
-        for name, kind, shape in _in_order(header, size - len(raw)):
-            array = np.fromfile(file, kind, math.prod(shape))
-            number = zlib.crc32(array.view(np.uint8), number)
-            arrays[name] = array.reshape(shape)
-    if expected is not None and number != expected:
-        raise ValueError("its content has changed since it was written")
-    return arrays, metadata
+        length = int.from_bytes(start, "little")
+        if MAX_HEADER < length < size:
+            raise ValueError(f"its header of {length:,} bytes is longer than any model's")
+        header = start + file.read(min(length, MAX_HEADER))
+        if not any(part in header for part in TRACES):
+            return
+        found = re.search(re.escape(MARK) + rb"([0-9a-f]{%d})" % DIGITS, header)
+        if found is None:
+            raise ValueError("its checksum is damaged")
+        begin, end = found.span(1)
+        number = zlib.crc32(header[:begin] + b"0" * DIGITS + header[end:])
+        while chunk := file.read(CHUNK):
+            number = zlib.crc32(chunk, number)
+        if number != int(found[1], 16):
+            raise ValueError("its content has changed since it was written")
 
 
 def write_safetensors(
@@ -81,83 +92,3 @@ def write_safetensors(
         file.write(content)
         file.seek(content.index(zeros) + len(MARK))
         file.write(b"%08x" % zlib.crc32(content))
-
-
-def _raw_header(file: BinaryIO, size: int) -> bytes:
-    """The length and the header."""
-    start = file.read(8)
-    length = int.from_bytes(start, "little")
-    if size < 8 or length > size - 8:
-        raise ValueError(f"its header of {length:,} bytes is longer than the file")
-    if length > MAX_HEADER:
-        raise ValueError(f"its header of {length:,} bytes is longer than any model's")
-    return start + file.read(length)
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
-    except RecursionError:
-        raise ValueError("its header is nested too deeply") from None
-    except UnicodeDecodeError:
-        raise ValueError("its header is no text") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"its header is no JSON ({error.msg} at byte {error.pos})") from None
-    except ValueError as error:  # a name twice, a number of thousands of digits
-        raise ValueError(f"its header: {error}") from None
-    if not isinstance(header, dict):
-        raise ValueError("its header is no table of arrays")
-    return header
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("a name stands there twice")
-    return made
-
-
-def _metadata(texts: Any) -> dict[str, str]:
-    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-        raise ValueError("its __metadata__ is no table of texts")
-    return texts
-
-
-def _in_order(header: dict[str, Any], room: int) -> Iterator[tuple[str, np.dtype, list[int]]]:
-    """(name, type, shape) of every array, first to last; they fill the file without a gap."""
-    places = {name: _place(name, entry) for name, entry in header.items()}
-    at = 0
-    for name, (begin, end, kind, shape) in sorted(places.items(), key=lambda item: item[1][:2]):
-        if begin != at or end > room:
-            raise ValueError(f"the array {name[:60]} is not where the one before it ends")
-        at = end
-        yield name, kind, shape
-    if at != room:
-        raise ValueError(f"its arrays have {at:,} bytes, but the file has room for {room:,}")
-
-
-def _place(name: str, entry: Any) -> tuple[int, int, np.dtype, list[int]]:
-    """Begin, end, type and shape of an array, which fit each other."""
-    try:
-        kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not all(type(n) is int and 0 <= n <= MAX_BYTES for n in (*shape, begin, end)):
-            raise TypeError
-    except (TypeError, KeyError, ValueError):
-        raise ValueError(f"its header does not say where the array {name[:60]} is") from None
-    if not isinstance(kind, str) or kind not in TYPES:
-        raise ValueError(f"the array {name[:60]} has numbers {str(kind)[:20]}; save it as F32")
-    number = np.dtype(TYPES[kind])
-    if len(shape) > 32 or math.prod(shape) * number.itemsize != end - begin:
-        raise ValueError(f"the array {name[:60]} has not as many numbers as its shape says")
-    return begin, end, number, shape
-
-
-def _checksum(raw: bytes, metadata: dict[str, str]) -> tuple[int | None, int]:
-    """What a header promises for the whole file, and what it is for the header itself."""
-    found = re.search(re.escape(MARK) + rb"([0-9a-f]{%d})" % DIGITS, raw)
-    if not any(part in raw for part in TRACES):
-        return None, 0
-    if found is None or metadata.get(CHECKSUM) != found[0].decode():
-        raise ValueError("its checksum is damaged")
-    start, end = found.span(1)
-    return int(found[1], 16), zlib.crc32(raw[:start] + b"0" * DIGITS + raw[end:])
