@@ -1,12 +1,11 @@
 """Which of Paddle's GPU builds a graphics card and its driver can run: one table.
 
-    python -m maskrcnn_edu.system.gpu_builds            # the build for this machine: cu126
-    python -m maskrcnn_edu.system.gpu_builds --tables   # the tables of docs/machines.md
+    python -m maskrcnn_edu.system.gpu_builds    # the build for this machine: cu126
 
 A build holds machine code for some compute capabilities, and wants a driver of its CUDA
-version. `BUILDS` says both; the doctor, the Makefile, ``environment.yml`` and
-``docs/machines.md`` take it from here. Only the standard library is imported, so that this can
-be asked before anything is installed.
+version. `BUILDS` says both; the doctor, the Makefile, ``environment.yml`` and, by
+``tools/gpu_tables.py``, ``docs/machines.md`` take it from here. Only the standard library is
+imported, so that this can be asked before anything is installed.
 """
 
 from __future__ import annotations
@@ -87,29 +86,6 @@ PREFERENCE = ("cu126", "cu118", "cu129", "cu130")
 
 PYPI_CODES = (61, 70, 75, 80, 86)
 """What 2.6.2 has, the newest ``paddlepaddle-gpu`` on the ordinary index: no more, and no PTX."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """Graphics cards of one kind; all of their compute capabilities run the same builds."""
-
-    name: str
-    cards: str
-    capabilities: tuple[int, ...]
-
-
-GENERATIONS = (
-    Generation("Maxwell", "GTX 900, M40", (50, 52)),
-    Generation("Pascal", "GTX 10, P4, P40, P100", (60, 61)),
-    Generation("Volta", "V100, Titan V", (70,)),
-    Generation("Turing", "GTX 16, RTX 20, T4", (75,)),
-    Generation("Ampere", "RTX 30, A10, A40, A100", (80, 86)),
-    Generation("Ada", "RTX 40, L4, L40", (89,)),
-    Generation("Hopper", "H100, H200", (90,)),
-    Generation("Blackwell (servers)", "B200", (100,)),
-    Generation("Blackwell", "RTX 50", (120,)),
-)
-"""What the table of ``docs/machines.md`` lists, the oldest first."""
 
 
 @dataclass(frozen=True)
@@ -206,44 +182,13 @@ def _capability(text: str) -> int | None:
     return int(major) * 10 + int(minor) if major.isdigit() and minor.isdigit() else None
 
 
-# ---------------------------------------------------------------- the tables of docs/machines.md
-
-
-def advice_table() -> str:
-    """Card generation and driver (on Linux) to build, as Markdown."""
-    drivers = [build.linux for build in BUILDS]
-    head = ["graphics card", "compute capability", "older driver", *(f"{d}+" for d in drivers)]
-    rows = []
-    for generation in GENERATIONS:
-        builds = [best_build(generation.capabilities, driver) for driver in ["0", *drivers]]
-        names = [build.name if build else "none" for build in builds]
-        what = f"{generation.name}: {generation.cards}"
-        rows.append([what, dotted(generation.capabilities), *names])
-    return _markdown(head, rows)
-
-
-def builds_table() -> str:
-    """The builds, what they serve and which driver they want, as Markdown."""
-    head = ["build", "CUDA", "compute capabilities", "driver on Linux", "driver on Windows"]
-    rows = [[b.name, b.cuda, dotted(b.codes), b.linux, b.windows] for b in BUILDS]
-    return _markdown(head, rows)
-
-
 def dotted(codes: Sequence[int], between: str = ", ") -> str:
     """(75, 86) -> ``7.5, 8.6``."""
     return between.join(f"{code / 10:.1f}" for code in codes)
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print the build for this machine (0), or why there is none (1); or the tables."""
-    if "--tables" in arguments:
-        print(f"{advice_table()}\n\n{builds_table()}")
-        return 0
+def main() -> int:
+    """Print the build for this machine (0), or why there is none (1)."""
     driver, cards = ask_driver()
     capabilities = [card.capability for card in cards if card.capability is not None]
     build = best_build(capabilities, driver, platform.system())
@@ -255,4 +200,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
