@@ -3,6 +3,7 @@
 # make test-quick   all but the files that take longest: under 3 minutes on two cores
 # make lab    open JupyterLab at the start page
 # make notebooks   run all notebooks again and store what they show
+# make student   the notebooks without answers, with them, and for nbgrader, in EDITIONS
 # make wheel  the package, its notebooks and the course's model in one file, in dist/
 # make test-paddle26   the package's tests, and the demo, with Paddle 2.6.2
 #
@@ -32,6 +33,7 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 SHAPES := data/shapes
 RUN ?= runs/demo
+EDITIONS ?= runs/editions
 VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
 
 # Files that train, export or break something for minutes; `make test` runs them too.
@@ -39,7 +41,7 @@ SLOW := inference/test_export.py inference/test_predict.py training/test_checkpo
   training/test_run.py training/test_distributed.py data/test_fuzz.py parity/test_whole.py \
   benchmarks/test_bench.py teaching/widgets/test_roi_align.py cli/test_installed.py
 
-.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks wheel clean
+.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student wheel clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) --overwrite \
@@ -78,6 +80,9 @@ lab: $(VENV)/ready-tools
 notebooks: $(VENV)/ready-tools
 	OMP_NUM_THREADS=1 MASKRCNN_EDU_DEVICE=cpu $(BIN)/jupyter nbconvert --to notebook \
 	  --execute --ExecutePreprocessor.record_timing=False --inplace notebooks/[0-9][0-9]_*.ipynb
+
+student: $(VENV)/ready
+	$(BIN)/python -m instructor.editions $(EDITIONS)
 
 # build/ keeps files that are gone from the source, so nothing may be left of it.
 wheel: $(VENV)/ready

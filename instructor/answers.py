@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from maskrcnn_edu.teaching import student
+
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"  # what nbgrader looks for
 
 Patch = tuple[str, ...]
 """Old text, new text, old text, new text ... of a right answer."""
@@ -27,21 +28,20 @@ def cells() -> dict[str, str]:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             source = "".join(cell["source"])
-            if BEGIN in source:
+            if student.BEGIN in source:
                 found[source.removeprefix("def ").partition("(")[0]] = source
     return found
 
 
 def solution(name: str) -> str:
     """Source text of the right answer."""
-    lines = cells()[name].split("\n")
-    return "\n".join(line for line in lines if line.strip() not in (BEGIN, END)) + "\n"
+    marks = (student.BEGIN, student.END)
+    return "\n".join(x for x in cells()[name].split("\n") if x.strip() not in marks) + "\n"
 
 
 def stub(name: str) -> str:
     """Source text of the unattempted exercise, as nbgrader makes it."""
-    head, rest = cells()[name].split(f"    {BEGIN}\n")
-    return f"{head}    # YOUR CODE HERE\n    raise NotImplementedError(){rest.split(END)[1]}\n"
+    return student.stub(cells()[name]) + "\n"
 
 
 def mistakes(name: str) -> dict[str, list[Patch]]:

@@ -1,4 +1,4 @@
-"""``maskrcnn-edu course``: the notebooks, in a folder to work in.
+"""``maskrcnn-edu course``: the notebooks without their answers, in a folder to work in.
 
 Only the standard library is needed, so that the notebooks can be read before Paddle is there.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.system.os_errors import in_words
+from maskrcnn_edu.teaching.student import without_answers
 
 PACKAGE = Path(__file__).parents[1]
 START = "start.ipynb"
@@ -42,7 +43,10 @@ def run(options: argparse.Namespace) -> int:
     if out.resolve() == source.resolve():
         raise ValueError(f"{out} is where the notebooks come from; name another folder")
     out.mkdir(parents=True, exist_ok=True)
-    files = {path.name: path.read_bytes() for path in sorted(source.glob("*.ipynb"))}
+    files = {
+        path.name: without_answers(path.read_text(encoding="utf-8")).encode()
+        for path in sorted(source.glob("*.ipynb"))
+    }
     changed = [name for name, content in files.items() if not deliver(out / name, content)]
     deliver(out / "README.md", README.encode())
     print(f"{len(files)} notebooks are in {out}")

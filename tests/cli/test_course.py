@@ -12,6 +12,7 @@ import pytest
 from maskrcnn_edu import __version__
 from maskrcnn_edu.cli import course
 from maskrcnn_edu.cli.main import COMMANDS, main
+from maskrcnn_edu.teaching.student import BEGIN, without_answers
 
 SOURCE = Path(__file__).parents[2] / "notebooks"
 NAMES = {path.name for path in SOURCE.glob("*.ipynb")}
@@ -23,11 +24,14 @@ def jupyter_home(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
 
 
-def test_the_notebooks_are_written_as_they_are(tmp_path, capsys):
+def test_the_notebooks_are_written_without_answers(tmp_path, capsys):
     out = tmp_path / "new" / "course"
     assert main(["course", str(out)]) == 0
     assert {path.name for path in out.iterdir()} == {*NAMES, "README.md"}
-    assert all((out / name).read_bytes() == (SOURCE / name).read_bytes() for name in NAMES)
+    for name in NAMES:
+        given = (out / name).read_text(encoding="utf-8")
+        assert given == without_answers((SOURCE / name).read_text(encoding="utf-8"))
+        assert BEGIN not in given
     said = capsys.readouterr().out
     assert f"{len(NAMES)} notebooks are in {out}" in said and "jupyter lab" in said
     assert "not as delivered" not in said and "not installed" not in said

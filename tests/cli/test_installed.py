@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from maskrcnn_edu.teaching.student import BEGIN, without_answers
+
 ROOT = Path(__file__).parents[2]
 BACKEND = "setuptools>=77"  # as in pyproject.toml
 NOT_SOURCE = (".git", ".venv*", "build", "dist", "runs", "shapes", "__pycache__", "*.egg-info",
@@ -108,6 +110,18 @@ def test_the_wheel_has_the_package_the_model_the_notebooks_and_no_more(built):
                if p.is_file() and p.suffix in (".py", ".yml", ".json", ".safetensors")}  # fmt: skip
     assert modules == package and len(names) == len(modules) + len(notebooks)
     assert built[1].stat().st_size < 12e6
+
+
+def test_the_wheels_notebooks_are_the_students_edition(built):
+    with tarfile.open(built[0]) as archive:
+        whole = {Path(member.name).name: archive.extractfile(member).read().decode()
+                 for member in archive if member.name.endswith(".ipynb")}  # fmt: skip
+    with zipfile.ZipFile(built[1]) as archive:
+        wheel = {name: archive.read(name).decode("utf-8", "replace") for name in archive.namelist()}
+    given = {Path(name).name: text for name, text in wheel.items() if name.endswith(".ipynb")}
+    assert given == {name: without_answers(text) for name, text in whole.items()}
+    said = [Path(name).name for name, text in wheel.items() if BEGIN in text]
+    assert said == ["student.py"]  # which looks for it
 
 
 def test_the_installed_package_is_the_wheels(installed):
