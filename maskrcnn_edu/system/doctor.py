@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn_edu.system.cpu import num_cores
+from maskrcnn_edu.system.files import CACHE, cache_folder
 from maskrcnn_edu.system.gpu_builds import (
     PYPI_CODES,
     Card,
@@ -55,7 +56,6 @@ SYSTEMS = {("Linux", "x86_64"): "Linux x86-64", ("Darwin", "arm64"): "macOS arm6
 LEAST_DISK, LEAST_MEMORY = 2.0, 3.5  # gigabytes
 GIGABYTE = 1024**3
 DEVICE = "MASKRCNN_EDU_DEVICE"  # as in maskrcnn_edu.system.device, which imports Paddle
-CACHE = "MASKRCNN_EDU_CACHE"
 FONTS = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang")
 
 
@@ -151,7 +151,7 @@ def collect_facts() -> Machine:
     """Collect the facts about this machine."""
     versions = {name: _version(name) for name in (*PADDLES, *LIBRARIES, *OPTIONAL)}
     driver, cards = ask_driver()
-    cache = _cache()
+    cache = cache_folder()
     return Machine(
         python=sys.version_info[:3],
         versions=versions,
@@ -199,12 +199,6 @@ def _memory() -> float | None:
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIGABYTE
-
-
-def _cache() -> Path:
-    """As maskrcnn_edu.weights.zoo has it, which imports Paddle."""
-    named = os.environ.get(CACHE)
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "maskrcnn_edu"
 
 
 def _can_be_written(folder: Path) -> bool:

@@ -8,6 +8,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+CACHE = "MASKRCNN_EDU_CACHE"
+
+
+def cache_folder() -> Path:
+    """Where what was fetched is kept: ``$MASKRCNN_EDU_CACHE``, or a folder of the user's cache."""
+    named = os.environ.get(CACHE)
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "maskrcnn_edu"
+
 
 def atomic_write(path: Path, write: Callable[[Path], object], sync: bool = True) -> None:
     """Write a file under another name, then rename: it is there whole, or not at all.

@@ -1,19 +1,20 @@
-"""PaddleDetection's model zoo: names, addresses, and the classes that the models know."""
+"""PaddleDetection's model zoo, as ``zoo.yml`` lists it: names, addresses, COCO's classes."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import yaml
+
 from maskrcnn_edu.system.download import fetch
+from maskrcnn_edu.system.files import cache_folder
 from maskrcnn_edu.system.suggest import did_you_mean
 from maskrcnn_edu.weights.safetensors_file import MAX_BYTES
-
-ADDRESS = "https://paddledet.bj.bcebos.com/models"
 
 
 @dataclass(frozen=True)
@@ -28,28 +29,12 @@ class ZooEntry:
 
     url: str
     config: str | None = None
-    changes: tuple[str, ...] = ()
+    changes: Sequence[str] = ()
 
 
-C4, FPN = "mask_rcnn_r50_1x_coco", "mask_rcnn_r50_fpn_1x_coco"
-MODEL_ZOO = {
-    "mask_rcnn_r50_1x_coco": ZooEntry(f"{ADDRESS}/mask_rcnn_r50_1x_coco.pdparams", C4),
-    "mask_rcnn_r50_2x_coco": ZooEntry(f"{ADDRESS}/mask_rcnn_r50_2x_coco.pdparams", C4),
-    "mask_rcnn_r50_fpn_1x_coco": ZooEntry(f"{ADDRESS}/mask_rcnn_r50_fpn_1x_coco.pdparams", FPN),
-    "mask_rcnn_r50_fpn_2x_coco": ZooEntry(f"{ADDRESS}/mask_rcnn_r50_fpn_2x_coco.pdparams", FPN),
-    "mask_rcnn_r101_fpn_1x_coco": ZooEntry(
-        f"{ADDRESS}/mask_rcnn_r101_fpn_1x_coco.pdparams", FPN, ("ResNet.depth=101",)
-    ),
-    "ResNet50_cos_pretrained": ZooEntry(f"{ADDRESS}/pretrained/ResNet50_cos_pretrained.pdparams"),
-    "ResNet101_pretrained": ZooEntry(f"{ADDRESS}/pretrained/ResNet101_pretrained.pdparams"),
-}
+_PUBLISHED = yaml.safe_load((Path(__file__).parent / "zoo.yml").read_text(encoding="utf-8"))
+MODEL_ZOO = {name: ZooEntry(**entry) for name, entry in _PUBLISHED["models"].items()}
 """Name -> what is published under it."""
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: ``$MASKRCNN_EDU_CACHE``, or a folder of the user's cache."""
-    named = os.environ.get("MASKRCNN_EDU_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "maskrcnn_edu"
 
 
 def zoo_entry(source: str | Path) -> ZooEntry | None:
@@ -94,22 +79,7 @@ def find_weights(source: str | Path) -> Path:
     )
 
 
-COCO_NAMES = (
-    "person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant "
-    "stop_sign parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe "
-    "backpack umbrella handbag tie suitcase frisbee skis snowboard sports_ball kite baseball_bat "
-    "baseball_glove skateboard surfboard tennis_racket bottle wine_glass cup fork knife spoon "
-    "bowl banana apple sandwich orange broccoli carrot hot_dog pizza donut cake chair couch "
-    "potted_plant bed dining_table toilet tv laptop mouse remote keyboard cell_phone microwave "
-    "oven toaster sink refrigerator book clock vase scissors teddy_bear hair_drier toothbrush"
-)
-"""COCO's 80 classes, in the order of their labels."""
-
-COCO_UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-"""Ids between 1 and 90 that COCO's annotation files leave out."""
-
-
 def coco_classes() -> tuple[list[str], list[int]]:
     """Names and category ids of COCO's 80 classes."""
-    names = [name.replace("_", " ") for name in COCO_NAMES.split()]
-    return names, [i for i in range(1, 91) if i not in COCO_UNUSED_IDS]
+    classes: dict[int, str] = _PUBLISHED["coco_classes"]
+    return list(classes.values()), list(classes)
