@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from maskrcnn_edu.cli.messages import printable
-from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.importers.index_masks import VOC_CLASSES, read_masks
 from maskrcnn_edu.data.importers.labelme import read_labelme
 from maskrcnn_edu.data.importers.via import read_via
@@ -23,7 +20,7 @@ from maskrcnn_edu.data.importers.write_coco import LabeledImage, split, write_da
 from maskrcnn_edu.data.problems import Issue, summarize, table
 from maskrcnn_edu.data.public import DATASETS, get_dataset
 from maskrcnn_edu.data.shapes import write_shapes
-from maskrcnn_edu.system.files import atomic_folder, atomic_write
+from maskrcnn_edu.system.files import atomic_folder
 
 MIRROR = "MASKRCNN_EDU_MIRROR"
 FORMATS = {
@@ -204,61 +201,16 @@ def add_check(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--limit", type=int, default=50, help="rows of the table (default: %(default)s)"
     )
+    command.add_argument("--draw", metavar="DIR", help="draw the annotations into this folder")
+    command.add_argument(
+        "--config", default="photos_fpn", help="say how it suits this one (default: %(default)s)"
+    )
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one of its values"
+    )
     command.set_defaults(run=run_check)
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """``data check``: 0 if all is well, 1 if there are issues, 2 if it is no dataset."""
-    if options.limit < 0:
-        raise ValueError(f"--limit is {options.limit}, but must be 0 or more")
-    dataset = CocoDataset(options.file, options.images)
-    rows = tqdm(range(len(dataset)), unit="image", leave=False)
-    unreadable = {row: issue for row in rows if (issue := dataset.image_issue(row))}
-    issues = [*dataset.issues, *unreadable.values()]
-    used = count_used(dataset, set(unreadable))
-    if options.json:
-        _write_report(Path(options.json), options.file, issues, used)
-    if issues:
-        print(printable(table(issues, options.limit)))
-    print(printable(_verdict(options.file, len(issues), used)))
-    if not used["images"][0]:
-        print("maskrcnn-edu: none of the images can be read; check --images", file=sys.stderr)
-        return 2
-    return 1 if issues else 0
-
-
-def count_used(dataset: CocoDataset, unreadable: set[int]) -> dict[str, Any]:
-    """What training will use: (used, listed) of each kind, and objects per class.
-
-    Args:
-        dataset: a dataset.
-        unreadable: rows whose images cannot be read.
-    """
-    listed = dataset.entry_counts()
-    classes = dataset.objects_per_class(unreadable)
-    return {
-        "images": (len(dataset) - len(unreadable), listed["images"]),
-        "annotations": (sum(classes.values()), listed["annotations"]),
-        "categories": (dataset.num_classes, listed["categories"]),
-        "objects_per_class": classes,
-    }
-
-
-def _verdict(file: str, count: int, used: dict[str, Any]) -> str:
-    issues = f"{count} issue{'s' if count > 1 else ''}" if count else "no issues"
-    parts = [f"{used[k][0]} of {used[k][1]} {k}" for k in ("images", "annotations", "categories")]
-    classes = [f"{name} {n}" for name, n in used["objects_per_class"].items()]
-    more = f", ... ({len(classes)} classes)" if len(classes) > 20 else ""
-    return (
-        f"{file}: {issues}. Training uses {parts[0]}, {parts[1]} and {parts[2]}: "
-        f"{', '.join(classes[:20])}{more}"
-    )
-
-
-def _write_report(path: Path, file: str, issues: list[Issue], used: dict[str, Any]) -> None:
-    rows = [  # these keys are what programs read
-        {"image": i.image, "annotation": i.annotation, "what": i.message, "cure": i.fix}
-        for i in issues
-    ]
-    text = json.dumps({"file": file, "used": used, "problems": rows}, indent=1)
-    atomic_write(path, lambda place: place.write_text(text, encoding="utf-8"))
+    """``data check``; imports Paddle and matplotlib, which the other commands do without."""
+    return importlib.import_module("maskrcnn_edu.cli.check").run(options)

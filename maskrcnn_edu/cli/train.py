@@ -124,11 +124,8 @@ def run(options: argparse.Namespace) -> int:
         return launch(processes, options.arguments)
     with distributed(), GracefulStop() as stop:
         if rank() == 0:
-            _describe(train_set, val_set, world_size())
-            by_default = options.steps is None and options.minutes is None
-            steps = training.budget.steps if by_default else None
-            print(printable("\n".join(advise(train_set, config, steps))), flush=True)
-            print(rate_message, end="\n" if rate_message else "", flush=True)
+            steps = None if options.steps or options.minutes else training.budget.steps
+            _describe(train_set, val_set, [*advise(train_set, config, steps), rate_message])
         try:
             with TrainingBar(training.budget, visible=rank() == 0) as bar:
                 _, history = train(
@@ -199,12 +196,14 @@ def _resume_command(options: argparse.Namespace) -> str:
     return shlex.join(["maskrcnn-edu", *words, *resume])
 
 
-def _describe(train_set: CocoDataset, val_set: CocoDataset, processes: int) -> None:
+def _describe(train_set: CocoDataset, val_set: CocoDataset, lines: list[str]) -> None:
     names = ", ".join(train_set.class_names)
     print(f"{len(train_set)} training and {len(val_set)} validation images; classes: {names}")
     for dataset in (train_set, val_set):
         if dataset.issues:
             print(summarize(dataset.issues, str(dataset.json_file)))
+    print(printable("\n".join(filter(None, lines))))
+    processes = world_size()
     print(f"training in {processes} process{'es' if processes > 1 else ''}", flush=True)
 
 

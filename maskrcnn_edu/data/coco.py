@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import adler32, crc32
 
 import numpy as np
 
@@ -116,7 +117,7 @@ class CocoDataset:
         Raises:
             UnreadableImage: its masks would take more than `MAX_MASK_BYTES`.
         """
-        height, width = self._size(i)
+        height, width = self.size(i)
         objects = [each for each in self._annotations.objects[i] if not each.ignore]
         self._check_masks(i)
         boxes = np.array([each.bbox for each in objects], np.float64).reshape(-1, 4)
@@ -133,6 +134,15 @@ class CocoDataset:
     def file_name(self, i: int) -> str:
         """The name of sample ``i``'s image as the annotation file has it."""
         return self._annotations.images[i].file_name
+
+    def size(self, i: int) -> tuple[int, int]:
+        """(height, width) of sample ``i``'s upright image."""
+        return self._annotations.images[i].height, self._annotations.images[i].width
+
+    def boxes(self, i: int) -> np.ndarray:
+        """[G, 4] float32, the boxes of sample ``i``'s single objects that are trained on."""
+        objects = [e.bbox for e in self._annotations.objects[i] if not (e.ignore or e.is_crowd)]
+        return clip_boxes(np.array(objects, np.float64).reshape(-1, 4), *self.size(i))
 
     def image_path(self, i: int) -> Path:
         """Where sample ``i``'s image is: its name may be written in another form."""
@@ -157,21 +167,33 @@ class CocoDataset:
         """The content of a COCO file that has no issues, for pycocotools."""
         return to_coco_dict(self._annotations)
 
-    def image_issue(self, i: int) -> Issue | None:
-        """Read sample ``i``'s image as `Decode` does; what is wrong with it, or None."""
+    def image_issue(self, i: int, seen: dict[tuple, str] | None = None) -> Issue | None:
+        """Read sample ``i``'s image as `Decode` does; what makes it unusable, or None.
+
+        Args:
+            i: which.
+            seen: the pictures of other samples; one that is there already is added to
+                ``issues``.
+        """
         issues: list[Issue] = []
         name, path = self.file_name(i), self.image_path(i)
         with collect_issue(issues, shorten(name)):
             if not os.path.lexists(path) and (near := self._names.near(name)):
                 message = f"no such image, but there is {shorten(near)}"
                 raise UnreadableImage(path, message, 'write that as "file_name", if it is meant')
-            read_image(path, self._size(i))
+            pixels = read_image(path, self.size(i))
             self._check_masks(i)
+            if seen is not None:
+                first = seen.setdefault((pixels.shape, crc32(pixels), adler32(pixels)), name)
+                if first != name:
+                    message = f"it is the same picture as {shorten(first)}"
+                    fix = "keep one of the two, with all annotations"
+                    self.issues.append(Issue(shorten(name), None, message, fix))
         return issues[0] if issues else None
 
     def _check_masks(self, i: int) -> None:
         """Before masks are decoded: a few kB can stand for gigabytes of an image that is not so."""
-        size, path = self._size(i), self.image_path(i)
+        size, path = self.size(i), self.image_path(i)
         shapes = [e.shape for e in self._annotations.objects[i] if not isinstance(e.shape, list)]
         boxes = np.array([rle.to_bbox(runs, size[0]) for runs in shapes]).reshape(-1, 4)
         needed = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1, dtype=np.float64).sum())
@@ -180,9 +202,6 @@ class CocoDataset:
         if needed > MAX_MASK_BYTES:
             message = f"its {len(shapes)} masks take {needed / 1e9:.1f} GB"
             raise UnreadableImage(path, message, "outline objects by polygons, or cut the image")
-
-    def _size(self, i: int) -> tuple[int, int]:
-        return self._annotations.images[i].height, self._annotations.images[i].width
 
     def _stored_size(self, file_name: str) -> tuple[int, int] | None:
         return stored_size(self.image_dir / self._names.find(file_name))

@@ -128,7 +128,8 @@ def _judge_whole(objects: list[list[ObjectEntry]]) -> Iterator[Issue]:
             f"{max(counts)}; prediction keeps {MAX_OBJECTS} (keep_top_k), and AP counts "
             f"{MAX_OBJECTS} (maxDets)"
         )
-        yield Issue(None, None, message, "raise keep_top_k, or cut the images into smaller ones")
+        fix = f"--set BBoxPostProcess.nms.keep_top_k={max(counts)}, or cut the images"
+        yield Issue(None, None, message, fix)
 
 
 def _section(content: Any, section: str, name: str) -> list[Any]:

@@ -62,8 +62,7 @@ def check_start(source: str | Path | None, train_set: CocoDataset) -> None:
 
 
 def _check_objects(train_set: CocoDataset) -> None:
-    samples = (train_set[i] for i in range(len(train_set)))
-    if any((~sample.gt.is_crowd).any() for sample in samples):
+    if any(len(train_set.boxes(i)) for i in range(len(train_set))):
         return
     crowds = sum(train_set.objects_per_class().values())
     reason = (
@@ -80,5 +79,5 @@ def _is_there(dataset: CocoDataset) -> Callable[[int], bool]:
 
 def _image_issue(dataset: CocoDataset, i: int) -> Issue | None:
     """What is wrong with an image, by the head of its file; the whole is read if that differs."""
-    annotated = tuple(map(int, dataset[i].im_shape))
-    return None if stored_size(dataset.image_path(i)) == annotated else dataset.image_issue(i)
+    is_right = stored_size(dataset.image_path(i)) == dataset.size(i)
+    return None if is_right else dataset.image_issue(i)
