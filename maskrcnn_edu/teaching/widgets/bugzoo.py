@@ -17,6 +17,7 @@ from maskrcnn_edu.structures import Detections
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
 from maskrcnn_edu.teaching.bugs.release import release
 from maskrcnn_edu.teaching.course import loader, make_batch
+from maskrcnn_edu.teaching.recorder import undisturbed
 from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, dropdown
 from maskrcnn_edu.viz.curves import LOSSES
 from maskrcnn_edu.viz.figure_facts import marked_artists
@@ -62,38 +63,54 @@ class BugMicroscope(Microscope):
         _draw_losses(left, self.right_losses, self.losses)
         left.set_title(BUGS[bug].title if bug in BUGS else "no bug")
         show_image(right, self.pixels)
-        for box in self.detections.boxes.numpy()[self.detections.scores.numpy() >= SURE]:
-            draw_box(right, box, "detection", {"color": PALETTE[4], "linewidth": 2})
-        right.set_title("detections")
+        _draw_detections(right, self.detections)
+        right.set_title("detections and masks")
         return figure
 
     def summary(self, figure: Figure) -> Summary:
-        """Which losses moved (`LOSSES`' order), whether any detection did, how many are drawn."""
+        """Which losses moved (`LOSSES`' order), whether any detection or mask did, how many are
+        drawn, and how many pixels the drawn masks have.
+        """
         pairs = zip(self.losses, self.right_losses)
         return {
             "losses": [not math.isclose(a, b, rel_tol=SAME_LOSS) for a, b in pairs],
             "detections": not _same(self.detections, self.right_detections),
             "drawn": len(marked_artists(figure, "detection")),
+            "mask pixels": int(self.detections.masks.numpy()[_sure(self.detections)].sum()),
         }
 
-    @paddle.no_grad()
     def _look(self, bug: str) -> tuple[list[float], Detections]:
         """The losses in `LOSSES`' order, and the image's detections."""
         out = None if bug == NO_BUG else release(bug)
-        was_training = self.model.training
         try:
-            batch = next(iter(loader(self.dataset, self.config, seed=SEED).epoch(0)))
-            paddle.seed(SEED)
-            self.model.train()
-            losses = self.model(batch).losses
-            self.model.eval()
-            detections = self.model(make_batch(self.dataset, [self.row], self.config)).detections[0]
+            with undisturbed(self.model):
+                batch = next(iter(loader(self.dataset, self.config, seed=SEED).epoch(0)))
+                paddle.seed(SEED)
+                self.model.train()
+                losses = self.model(batch).losses
+            with undisturbed(self.model):
+                self.model.eval()
+                one = make_batch(self.dataset, [self.row], self.config)
+                detections = self.model(one).detections[0]
         finally:
             if out is not None:
                 out.catch()
-            if was_training:
-                self.model.train()
         return [float(losses[name]) for name in LOSSES], detections
+
+
+def _sure(detections: Detections) -> np.ndarray:
+    """Rows that are drawn."""
+    return np.flatnonzero(detections.scores.numpy() >= SURE)
+
+
+def _draw_detections(axes: Axes, detections: Detections) -> None:
+    boxes, masks = detections.boxes.numpy(), detections.masks.numpy()
+    for i, row in enumerate(_sure(detections)):
+        look = PALETTE[i % len(PALETTE)]
+        draw_box(axes, boxes[row], "detection", {"color": look, "linewidth": 2})
+        height, width = masks[row].shape
+        x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
+        axes.contourf(x, y, masks[row], levels=[0.5, 1], colors=[look], alpha=0.6)
 
 
 def _draw_losses(axes: Axes, right: list[float], now: list[float]) -> None:

@@ -26,7 +26,18 @@ def summary(scope, bug):
 def test_without_a_bug_nothing_moves(scope):
     result = summary(scope, NO_BUG)
     assert not any(result["losses"]) and not result["detections"]
-    assert result["drawn"] > 0
+    assert result["drawn"] > 0 and result["mask pixels"] > 0
+
+
+def test_a_look_leaves_the_model_as_it_was():
+    """Also with batch normalization, whose stored statistics every training step changes."""
+    course = load_course("shapes_c4")
+    model = course.model()
+    before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    BugMicroscope(model, course.config(), course.train, 0)
+    assert not model.training
+    for name, value in model.state_dict().items():
+        assert (value.numpy() == before[name]).all(), name
 
 
 def test_a_bug_of_one_loss_moves_that_loss(scope):
@@ -37,6 +48,9 @@ def test_a_bug_of_one_loss_moves_that_loss(scope):
 def test_a_bug_of_the_prediction_moves_detections_alone(scope):
     result = summary(scope, "sigmoid_forgotten")
     assert result["detections"] and not any(result["losses"])
+    right = summary(scope, NO_BUG)
+    assert result["drawn"] == right["drawn"]  # it is the masks that are others, and it shows
+    assert result["mask pixels"] != right["mask pixels"]
 
 
 def test_every_bug_can_be_chosen(scope):
