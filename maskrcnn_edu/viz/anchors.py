@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from maskrcnn_edu.structures import AnchorTargets, Array, GroundTruth
 from maskrcnn_edu.viz.style import (
@@ -21,7 +22,8 @@ from maskrcnn_edu.viz.style import (
 
 POSITIVE: Line = {"color": PALETTE[0], "linewidth": 2.0, "linestyle": "-"}
 NEGATIVE: Line = {"color": PALETTE[1], "linewidth": 0.9, "linestyle": "-"}
-NEGATIVES_SHOWN = 40
+IGNORED: Line = {"color": PALETTE[5], "linewidth": 1.1, "linestyle": "--"}
+MOST_SHOWN = 40  # of the negative and of the ignored anchors
 WIDEST_MARGIN = 0.5  # of the image's side: how far beyond the image the view may reach
 
 
@@ -50,7 +52,11 @@ def draw_anchors(image: np.ndarray, anchors: Array) -> Figure:
 
 
 def draw_anchor_targets(
-    image: np.ndarray, anchors: Array, targets: AnchorTargets, gt: GroundTruth
+    image: np.ndarray,
+    anchors: Array,
+    targets: AnchorTargets,
+    gt: GroundTruth,
+    ignored: Array | None = None,
 ) -> Figure:
     """The anchors that the RPN trains on in one step.
 
@@ -59,26 +65,61 @@ def draw_anchor_targets(
         anchors: [A, 4], input frame.
         targets: of these anchors.
         gt: the objects of this image, input frame.
+        ignored: [A] bool, anchors that were neither (the others without a target were not
+            drawn for the sample); None: they are not told apart.
 
     Returns:
-        A figure with kinds ``positive`` (all), ``negative`` (at most 40, evenly spaced),
-        ``gt`` and ``crowd``; the legend has the counts of all A anchors.
+        A figure with kinds ``positive`` (all), ``negative`` and ``ignored`` (at most 40 each,
+        evenly spaced), ``gt`` and ``crowd``; the legend has the counts of all A anchors.
     """
     boxes, labels = to_array(anchors), to_array(targets.target_labels)
     positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    shown = negative[evenly_spaced(len(negative), NEGATIVES_SHOWN)]
+    neither = np.flatnonzero(to_array(ignored)) if ignored is not None else np.zeros(0, int)
+    rest = int(np.sum(labels == -1)) - len(neither)
+    shown, passed_over = (r[evenly_spaced(len(r), MOST_SHOWN)] for r in (negative, neither))
     legend = [
         (f"positive {len(positive)}", POSITIVE),
-        (f"negative {len(negative)} ({len(shown)} drawn)", NEGATIVE),
-        (f"ignored {np.sum(labels == -1)} (not drawn)", NO_LINE),
+        (f"negative {len(negative)} ({len(shown)} shown)", NEGATIVE),
+        (f"ignored {len(neither)} ({len(passed_over)} shown)", IGNORED),
+        (f"not in the sample {rest}", NO_LINE),
         (f"annotated {len(gt)}", ANNOTATED),
     ]
+    if ignored is None:
+        legend[2:4] = [(f"without a target {rest}", NO_LINE)]
     figure, axes = canvas(image, legend)
-    for i in shown:
-        draw_box(axes, boxes[i], "negative", NEGATIVE)
-    for i in positive:
-        draw_box(axes, boxes[i], "positive", POSITIVE)
+    lots = ((shown, "negative", NEGATIVE), (passed_over, "ignored", IGNORED))
+    for rows, kind, line in (*lots, (positive, "positive", POSITIVE)):
+        for i in rows:
+            draw_box(axes, boxes[i], kind, line)
     draw_objects(axes, gt)
+    return figure
+
+
+def draw_overlap(a: Array, b: Array) -> Figure:
+    """Two boxes [4], what they have in common, and their intersection over union.
+
+    Returns:
+        A figure with two things of kind ``box``, and one of kind ``intersection`` unless the
+        boxes do not overlap.
+    """
+    first, second = (to_array(box).astype(float) for box in (a, b))
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    both = float(np.prod(np.maximum(high - low, 0)))
+    union = sum(float(np.prod(box[2:] - box[:2])) for box in (first, second)) - both
+    figure = Figure(figsize=(4.5, 4.8), layout="constrained")
+    axes = figure.subplots()
+    if both > 0:
+        axes.add_patch(
+            Rectangle(low, *(high - low), color=PALETTE[2], alpha=0.5, gid="intersection")
+        )
+    for box, line in ((first, PALETTE[0]), (second, PALETTE[6])):
+        draw_box(axes, box, "box", {"color": line, "linewidth": 2.5})
+    corners = np.concatenate([first, second]).reshape(-1, 2)
+    margin = 0.1 * (corners.max(axis=0) - corners.min(axis=0))
+    (left, top), (right, bottom) = corners.min(axis=0) - margin, corners.max(axis=0) + margin
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    ratio = both / union if union else 0.0
+    axes.set_title(f"IoU = {both:.4g} / {union:.4g} = {ratio:.3f}", fontsize=12)
     return figure
 
 

@@ -112,6 +112,38 @@ def draw_sampling_points(
     return figure
 
 
+def draw_bilinear(feature: Array, x: float, y: float) -> Figure:
+    """One bilinear sample: the four pixels around a point, and the share that each has.
+
+    Args:
+        feature: [h, w], one channel.
+        x, y: the point, in feature pixels whose centres are at i + 0.5; between four centres.
+
+    Returns:
+        A figure with kinds ``feature``, ``sample`` (the point) and ``share`` (four texts). The
+        area that a pixel's share has is that of the rectangle opposite to it.
+    """
+    values = to_array(feature)
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    _draw_map(axes, values, "")
+    left, top = int(np.floor(x - 0.5)), int(np.floor(y - 0.5))
+    right, below = x - 0.5 - left, y - 0.5 - top
+    total, frame = 0.0, {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2}
+    for row, across in ((0, 1 - below), (1, below)):
+        for column, along in ((0, 1 - right), (1, right)):
+            value, share = float(values[top + row, left + column]), along * across
+            total += value * share
+            place = left + column + 0.5, top + row + 0.5
+            axes.text(*place, f"{value:.2f}\nx {share:.2f}", gid="share", bbox=frame,
+                      fontsize=FONT_SIZE + 4, ha="center", va="center")  # fmt: skip
+            axes.plot([place[0], x], [place[1], y], color=CELL["color"], linewidth=1.5)
+    axes.scatter([x], [y], s=90, color=POINT["color"], edgecolors="black", gid="sample", zorder=3)
+    axes.set(xlim=(left - 0.3, left + 2.3), ylim=(top + 2.3, top - 0.3))
+    axes.set_title(f"at ({x:.2f}, {y:.2f}): {total:.3f}", fontsize=FONT_SIZE + 4)
+    return figure
+
+
 def _along(start: float, cell: float, resolution: int, sampling_ratio: int) -> np.ndarray:
     """[resolution, points per cell] positions along one axis, each in its part's middle."""
     count = sampling_ratio or int(np.ceil(cell))

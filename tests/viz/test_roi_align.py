@@ -4,7 +4,7 @@ import pytest
 
 from maskrcnn_edu.model.roi_align import RoIAlign
 from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts
-from maskrcnn_edu.viz.roi_align import draw_sampling_points, sampling_points
+from maskrcnn_edu.viz.roi_align import draw_bilinear, draw_sampling_points, sampling_points
 
 FEATURE = np.random.default_rng(0).normal(size=[12, 16]).astype(np.float32)
 BOXES = {
@@ -80,3 +80,15 @@ def test_a_box_without_area(aligned):
     counts = figure_facts(draw_sampling_points(FEATURE, box, 2, 0, 0.25, aligned))
     # unaligned, every side is at least one pixel; aligned, no feature pixel is touched
     assert counts.get("sample", 0) == (0 if aligned else 4)
+
+
+def test_four_pixels_share_a_sample():
+    feature = np.arange(12.0).reshape(3, 4)
+    figure = draw_bilinear(feature, 1.75, 1.0)
+    assert figure_facts(figure) == {"feature": 1, "sample": 1, "share": 4}
+    assert figure_boxes(figure, "share") == [[0.5 + x, 0.5 + y] * 2 for y in (0, 1) for x in (1, 2)]
+    said = [text.get_text() for text in figure.axes[0].texts]
+    # a quarter of the way from column 1 to 2, half way from row 0 to 1
+    assert said == ["1.00\nx 0.38", "2.00\nx 0.12", "5.00\nx 0.38", "6.00\nx 0.12"]
+    # (1 + 5) * 0.375 + (2 + 6) * 0.125
+    assert figure.axes[0].get_title() == "at (1.75, 1.00): 3.250"
