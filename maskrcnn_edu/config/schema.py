@@ -103,13 +103,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
         ConfigError: no such file, not YAML, an unknown key, a wrong type; the message
             names key, line and the nearest valid key.
     """
-    values, places = read_with_bases(find_config(source))
-    _add_default_sections(values, places)
-    for text in overrides:
-        apply_override(values, places, text)
-    config = Config(values, places)
-    _check_top_level(config)
-    return config
+    return _checked(*read_with_bases(find_config(source)), overrides)
 
 
 @functools.cache
@@ -132,8 +126,14 @@ def _add_default_sections(values: dict[str, Any], places: dict[Key, str]) -> Non
 
 def parse_config(text: str, name: str = "configuration") -> Config:
     """Read a configuration from YAML text (without ``_BASE_``)."""
-    values, places = parse_yaml(text, name)
+    return _checked(*parse_yaml(text, name))
+
+
+def _checked(values: dict[str, Any], places: dict[Key, str], changes: Iterable[str] = ()) -> Config:
+    """With the default sections and the changes, if all of it can be used."""
     _add_default_sections(values, places)
+    for text in changes:
+        apply_override(values, places, text)
     config = Config(values, places)
     _check_top_level(config)
     return config

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+@contextlib.contextmanager
+def handle_signals(handler: Handler) -> Iterator[None]:
+    """Within the block Ctrl-C and SIGTERM call ``handler``; then they do what they did before.
+
+    Use it in the main thread; Python delivers signals nowhere else.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, old in zip(numbers, before):
+            signal.signal(number, old)
 
 
 class GracefulStop:
@@ -12,16 +31,13 @@ class GracefulStop:
     The work inside asks ``stop()`` from time to time. From the first signal on, the next
     one does what it always does: a second Ctrl-C stops at once.
 
-    Use it in the main thread; Python delivers signals nowhere else.
-
     Attributes:
         number: the signal that came, or None.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
     def __init__(self):
         self.number: int | None = None
+        self._handled = contextlib.ExitStack()
 
     def __call__(self) -> bool:
         """Whether somebody asked to stop."""
@@ -33,18 +49,12 @@ class GracefulStop:
         return 0 if self.number is None else 128 + self.number
 
     def __enter__(self) -> GracefulStop:
-        self._before = {number: signal.getsignal(number) for number in self.SIGNALS}
-        for number in self.SIGNALS:
-            signal.signal(number, self._remember)
+        self._handled.enter_context(handle_signals(self._remember))
         return self
 
     def __exit__(self, *problem) -> None:
-        self._restore()
+        self._handled.close()
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._handled.close()

@@ -35,6 +35,7 @@ from paddle.base import core
 
 from maskrcnn_edu.system.cpu import num_cores
 from maskrcnn_edu.system.device import gpu_count
+from maskrcnn_edu.system.interrupt import handle_signals
 
 IMAGES_PER_PROCESS = 2
 """Fewest images per process: statistics of a single image make a poor batch norm."""
@@ -130,7 +131,7 @@ def launch(count: int, command: Sequence[str]) -> int:
     environments = _worker_environments(count)
     workers = Workers()
     try:
-        with workers.signals():
+        with handle_signals(workers.pass_on):
             for environment in environments:
                 workers.start(environment, command)
             return workers.wait()
@@ -196,22 +197,11 @@ class Workers:
         """Where a worker's stderr is kept."""
         return Path(self._folder.name) / f"{number}.txt"
 
-    @contextlib.contextmanager
-    def signals(self) -> Iterator[None]:
-        """Within the block, Ctrl-C and SIGTERM are passed on to all."""
-
-        def pass_on(number: int, frame: object) -> None:
-            self.asked_to_stop = True
-            for process in self.processes:
-                process.send_signal(number)
-
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, pass_on) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before):
-                signal.signal(number, handler)
+    def pass_on(self, number: int, frame: object) -> None:
+        """Pass a signal on to all."""
+        self.asked_to_stop = True
+        for process in self.processes:
+            process.send_signal(number)
 
     def wait(self) -> int:
         """Wait for all; the exit code of worker 0.

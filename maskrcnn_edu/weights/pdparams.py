@@ -67,28 +67,16 @@ def _to_array(content: bytes, dtype: _DType, shape: tuple, order: str) -> np.nda
     return np.frombuffer(content, dtype.numpy).reshape(shape, order=order)
 
 
-def _empty_array(*nothing: Any) -> _Array:
-    return _Array()  # `_Array.set_state` follows
-
-
 def _from_buffer(content: bytes, dtype: _DType, shape: tuple, order: str) -> _Array:
     array = _Array()
     array.numpy = _to_array(content, dtype, shape, order)
     return array
 
 
-def _scalar(dtype: _DType, content: bytes) -> _Array:
-    return _from_buffer(content, dtype, (), "C")
-
-
 def _encode(text: str, encoding: str) -> bytes:
     if encoding != "latin1":  # how old pickles write bytes
         raise ValueError(f"text in {_shown(encoding)} is no part of a weights file")
     return text.encode("latin1")
-
-
-def _no_bytes() -> bytes:
-    return b""  # how old pickles write the content of an empty array
 
 
 def _ordered_dict(pairs: list = ()) -> dict[str, Any]:
@@ -117,7 +105,7 @@ def _class_only(*_: Any) -> Any:
 MEANING = {
     ("collections", "OrderedDict"): _ordered_dict,
     ("_codecs", "encode"): _encode,
-    ("__builtin__", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): lambda: b"",  # the content of an empty array in old pickles
     ("__builtin__", "tuple"): _tuple,
     ("builtins", "tuple"): _tuple,
     ("numpy", "ndarray"): _class_only,
@@ -126,8 +114,8 @@ MEANING = {
         (f"numpy.{core}.{module}", name): meaning
         for core in ("core", "_core")  # numpy 1 and numpy 2
         for module, name, meaning in (
-            ("multiarray", "_reconstruct", _empty_array),
-            ("multiarray", "scalar", _scalar),
+            ("multiarray", "_reconstruct", lambda *_: _Array()),  # `_Array.set_state` follows
+            ("multiarray", "scalar", lambda dtype, data: _from_buffer(data, dtype, (), "C")),
             ("numeric", "_frombuffer", _from_buffer),
         )
     },
