@@ -1,4 +1,4 @@
-"""The mask target microscope: ceilings, and mistakes that show."""
+"""The mask target microscope: how good the targets are, and mistakes that show."""
 
 import numpy as np
 import pytest
@@ -29,21 +29,21 @@ def summary(scope, **changed):
 def test_a_rectangle_fills_its_box(scope, resolution):
     result = summary(scope, shape="rectangle", resolution=resolution)
     assert result["cells"] == result["other cells"] == resolution**2
-    assert result["ceiling"] == 1.0
+    assert result["target IoU"] == 1.0
     assert result["grid lines"] == 2 * (resolution - 1)
 
 
 @pytest.mark.parametrize("shape", ["corner", "triangle"])
-def test_the_ceiling_rises_with_the_resolution(scope, shape):
-    ceilings = [summary(scope, shape=shape, resolution=m)["ceiling"] for m in (7, 14, 28, 56)]
-    assert ceilings == sorted(ceilings) and ceilings[0] < ceilings[-1]
+def test_the_target_gets_better_with_the_resolution(scope, shape):
+    overlaps = [summary(scope, shape=shape, resolution=m)["target IoU"] for m in (7, 14, 28, 56)]
+    assert overlaps == sorted(overlaps) and overlaps[0] < overlaps[-1]
 
 
-def test_a_moved_box_lowers_the_ceiling(scope):
-    ceilings = [summary(scope, shape="rectangle", jitter=j)["ceiling"] for j in (0.0, 0.1, 0.2)]
+def test_a_moved_box_spoils_the_target(scope):
+    overlaps = [summary(scope, shape="rectangle", jitter=j)["target IoU"] for j in (0.0, 0.1, 0.2)]
     # what is left of the rectangle in the box, as the raster's whole cells
-    assert ceilings[0] == 1 and ceilings[1] == pytest.approx(0.81, abs=0.08)
-    assert ceilings == sorted(ceilings, reverse=True)
+    assert overlaps[0] == 1 and overlaps[1] == pytest.approx(0.81, abs=0.08)
+    assert overlaps == sorted(overlaps, reverse=True)
 
 
 def test_iou_by_pencil():
@@ -62,8 +62,8 @@ def test_a_mistake_costs_iou_and_leaves_the_right_one_alone(scope, mistake):
     # the lost constant is a mistake that only a full box shows
     shape = "rectangle" if mistake.startswith("constant") else "corner"
     right, wrong = (summary(scope, shape=shape, mistake=m) for m in ("none", mistake))
-    assert wrong["ceiling"] == right["ceiling"] == right["other IoU"]
-    assert wrong["other IoU"] < right["ceiling"] - 0.02
+    assert wrong["target IoU"] == right["target IoU"] == right["other IoU"]
+    assert wrong["other IoU"] < right["target IoU"] - 0.02
 
 
 def test_what_each_mistake_does():
