@@ -98,7 +98,7 @@ def run_get(options: argparse.Namespace) -> int:
 def training_command(name: str, out: str) -> str:
     """The command that trains on a public dataset."""
     splits, folder = DATASETS[name].splits, Path(out)
-    length = "--minutes 12 " if DATASETS[name].config == "photos_fpn" else ""
+    length = "--minutes 12 " if DATASETS[name].config.startswith("photos") else ""
     return (
         f"maskrcnn-edu train --config {DATASETS[name].config} {length}--out runs/{name} \\\n"
         f"    --train-json {folder / splits.train_json} \\\n"

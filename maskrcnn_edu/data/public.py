@@ -303,7 +303,7 @@ DATASETS = {
         ("annotations/instances_val2017", "val2017/"),
         _convert_coco_val,
         Splits(train_images="val2017", val_images="val2017"),
-        "photos_fpn",
+        "photos_upright_fpn",
     ),
     "coco-train": PublicDataset(
         (COCO_ANNOTATIONS, COCO_VAL, COCO_TRAIN),
@@ -322,7 +322,9 @@ DATASETS = {
         ("PennFudanPed/PNGImages/", "PennFudanPed/PedMasks/"),
         _convert_penn_fudan,
         Splits(),
-        "photos_fpn",
+        "photos_upright_fpn",
     ),
-    "balloon": PublicDataset((BALLOON,), ("balloon/",), _convert_balloon, Splits(), "photos_fpn"),
+    "balloon": PublicDataset(
+        (BALLOON,), ("balloon/",), _convert_balloon, Splits(), "photos_upright_fpn"
+    ),
 }

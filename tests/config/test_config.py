@@ -165,6 +165,21 @@ def test_round_trip(tiny_text, kind):
     assert again.values == config.values and list(again.values) == list(config.values)
 
 
+def test_upright_images_are_mirrored_but_not_turned():
+    def steps(name):
+        return load_config(name).values["TrainReader"].pop("sample_transforms")
+
+    turned = [{"RandomFlip": {"prob": 0.5, "direction": "vertical"}}]
+    turned += [{"RandomTranspose": {"prob": 0.5}}]
+    upright = steps("photos_upright_fpn")
+    assert upright == [each for each in steps("photos_fpn") if each not in turned]
+    assert len(upright) == 6 and {"RandomFlip": {"prob": 0.5}} in upright
+    others = [load_config(name).values for name in ("photos_fpn", "photos_upright_fpn")]
+    for values in others:
+        del values["TrainReader"]["sample_transforms"]
+    assert others[0] == others[1]
+
+
 def test_shipped_configurations_survive_a_round_trip():
     for name in shipped_configs():
         config = load_config(name)

@@ -4,10 +4,11 @@ import base64
 import io
 import json
 import math
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.data.coco import CocoDataset
@@ -20,7 +21,8 @@ from maskrcnn_edu.system.files import atomic_folder
 
 def write_image(path, size=(20, 16)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (9, 99, 9)).save(path)
+    colour = zlib.crc32(str(path).encode()).to_bytes(4, "big")  # no two images are one picture
+    Image.new("RGB", size, tuple(colour[:3])).save(path)
     return path
 
 
@@ -414,18 +416,73 @@ def test_what_lies_beside_an_image_is_not_the_image(tmp_path):
     assert [i.image for i in issues] == ["a.png"] and "a.jpg has the same name" in issues[0].message
 
 
-def test_masks_saved_with_loss_are_refused(tmp_path):
-    folder, values = tmp_path / "in", np.zeros((48, 64), np.uint8)
-    values[8:24, 10:30], values[26:44, 34:60] = 40, 120
-    write_image(folder / "images" / "a.png", (64, 48))
-    index_mask(folder / "masks" / "a.jpg", values)
-    assert "JPEG files hold no exact numbers" in read_masks(folder, "cell")[1][0].message
-    (folder / "masks" / "a.jpg").unlink()
-    small = Image.fromarray(values).resize((20, 15), Image.Resampling.NEAREST)
-    small.resize((64, 48), Image.Resampling.BICUBIC).save(folder / "masks" / "a.png")
-    assert "slopes between others" in read_masks(folder, "cell")[1][0].message
-    index_mask(folder / "masks" / "a.png", values)
-    assert [len(each.annotations) for each in read_masks(folder, "cell")[0]] == [2]
+def discs(*numbers):
+    """[240, 320] uint8, discs that do not touch."""
+    values, (y, x) = np.zeros([240, 320], np.uint8), np.mgrid[:240, :320]
+    for number, (row, column) in zip(numbers, [(60, 70), (120, 200), (190, 100), (60, 280)]):
+        values[(y - row) ** 2 + (x - column) ** 2 < 35**2] = number
+    return values
+
+
+def masks_of(folder, image, ending="png", **options):
+    """What is read of a mask, and what is said about it."""
+    write_image(folder / "images" / "a.png", image.size)
+    (folder / "masks").mkdir()
+    image.save(folder / "masks" / f"a.{ending}", **options)
+    labeled, issues = read_masks(folder, "cell")
+    return sum(len(each.annotations) for each in labeled), [issue.message for issue in issues]
+
+
+@pytest.mark.parametrize(
+    ("ending", "options", "kind"),
+    [
+        ("jpg", {"quality": 100}, "JPEG"),
+        ("webp", {"quality": 90}, "WEBP"),
+        ("webp", {"lossless": True}, "WEBP"),  # may be sound, but nobody can know
+        ("tiff", {"compression": "jpeg"}, "JPEG"),
+    ],
+)
+def test_masks_saved_with_loss_are_refused(tmp_path, ending, options, kind):
+    found = masks_of(tmp_path, Image.fromarray(discs(1, 2, 3)), ending, **options)
+    assert found[0] == 0 and found[1][0] == f"{kind} keeps no exact numbers"
+
+
+def again(image, form, **options):
+    """The image after it was saved and read."""
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return Image.open(file).convert("L")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda mask: again(mask, "JPEG", quality=75),
+        lambda mask: again(mask, "JPEG", quality=100),
+        lambda mask: again(mask.convert("RGB"), "WEBP", quality=100),
+        lambda mask: mask.filter(ImageFilter.GaussianBlur(1)),
+        lambda mask: mask.resize((480, 360), Image.Resampling.BILINEAR),
+        lambda mask: mask.resize((200, 150), Image.Resampling.BICUBIC),
+    ],
+)
+@pytest.mark.parametrize("numbers", [(50, 100, 200), (255,), (128,), (1, 2, 3, 4)])
+def test_masks_that_were_saved_with_loss_or_smoothed_are_refused(tmp_path, damage, numbers):
+    found, said = masks_of(tmp_path, damage(Image.fromarray(discs(*numbers))))
+    assert found == 0 and "slopes or specks" in said[0]
+
+
+def test_sound_masks_are_no_damaged_ones(tmp_path):
+    lines, dots = np.zeros([200, 300], np.uint8), np.zeros([200, 300], np.uint16)
+    for number in range(1, 9):  # one pixel wide, aslant and crossing
+        lines[np.arange(200), (np.arange(200) * number // 3 + 20 * number) % 300] = number
+    dots[::10, ::10] = np.arange(1, 601).reshape(20, 30)  # one pixel each
+    rng, (y, x) = np.random.default_rng(0), np.mgrid[:200, :300, :1][:2]
+    centres = rng.uniform(0, 1, [100, 2]) * [200, 300]
+    cells = ((y - centres[:, 0]) ** 2 + (x - centres[:, 1]) ** 2).argmin(axis=2)  # side by side
+    for i, (values, count) in enumerate([(lines, 8), (dots, 600), (cells.astype(np.uint8), 99)]):
+        assert masks_of(tmp_path / str(i), Image.fromarray(values)) == (count, [])
+    small = Image.fromarray(discs(1, 2, 3, 4)).resize((40, 30), Image.Resampling.NEAREST)
+    assert masks_of(tmp_path / "small", small) == (4, [])
 
 
 def test_validation_images_of_a_folder_of_their_own_and_classes_with_counts(tmp_path, capsys):
