@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from tqdm import tqdm
 
 from maskrcnn_edu.cli.messages import printable
 from maskrcnn_edu.cli.options import add_weights, own_config
+from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.image_file import count_frames
 from maskrcnn_edu.inference.class_match import match_all
+from maskrcnn_edu.inference.overlay import OverlayStyle
 from maskrcnn_edu.inference.predict import find_images, predict_images
 from maskrcnn_edu.structures import Detections
 from maskrcnn_edu.viz.fonts import font_advice
@@ -35,12 +38,30 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--min-score", type=float, default=0.5, help="draw from this score up (default: 0.5)"
     )
+    command.add_argument(
+        "--labels", choices=("auto", "none"), default="auto",
+        help="none: no text in overlays (default: what finds room)",
+    )  # fmt: skip
+    command.add_argument(
+        "--size", type=pixels, metavar="PIXELS|full",
+        help="longest side of an image in its overlay (default: what fits a screen)",
+    )  # fmt: skip
+    command.add_argument(
+        "--truth", metavar="JSON", help="annotations in COCO format, to draw beside the detections"
+    )
     command.set_defaults(run=run)
+
+
+def pixels(text: str) -> float:
+    """A number of pixels, or ``full``: as many as the image has."""
+    return math.inf if text == "full" else int(text)
 
 
 def run(options: argparse.Namespace) -> int:
     """``predict``: 0 if all images could be read, 1 if some could not, 2 if none could."""
     paths = find_images(options.images)
+    style = OverlayStyle(options.min_score, options.labels, options.size)
+    truth = CocoDataset(options.truth, paths[0].parent) if options.truth else None
     named = read_classes(options.classes) if options.classes else None
     model, config, classes = load_model(options.weights, own_config(options), named)
     if named is not None:
@@ -50,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     with ImageBar(len(paths)) as bar, sigterm_is_ctrl_c() as terminated:
         try:
             results = predict_images(
-                model, config, classes, paths, options.out, options.min_score,
+                model, config, classes, paths, options.out, style, truth,
                 on_image=bar.done, on_problem=bar.failed,
             )  # fmt: skip
         except KeyboardInterrupt:
@@ -59,16 +80,23 @@ def run(options: argparse.Namespace) -> int:
                 f"in {options.out}/results.json, and the same command goes on from there"
             )
             return 143 if terminated else 130
-    if bar.unreadable:
-        names = [path.name for path in bar.unreadable[:10]]
-        more = ", ..." if len(bar.unreadable) > 10 else ""
-        total = f"{len(bar.unreadable)} of {len(paths)} images could not be read"
+    return summary(bar.unreadable, len(paths), results, options)
+
+
+def summary(
+    unreadable: list[Path], count: int, results: list[dict], options: argparse.Namespace
+) -> int:
+    """Print what was done, and return the command's answer."""
+    if unreadable:
+        names = [path.name for path in unreadable[:10]]
+        more = ", ..." if len(unreadable) > 10 else ""
+        total = f"{len(unreadable)} of {count} images could not be read"
         print(printable(f"{total}: {', '.join(names)}{more}"), file=sys.stderr)
-    if len(bar.unreadable) == len(paths):
+    if len(unreadable) == count:
         return 2
     drawn = sum(r["score"] >= options.min_score for r in results)
     print(f"{drawn} objects drawn; overlays, results.json and photos.json are in {options.out}")
-    return 1 if bar.unreadable else 0
+    return 1 if unreadable else 0
 
 
 def _renumbered(own: ClassNames, named: ClassNames, options: argparse.Namespace) -> ClassNames:

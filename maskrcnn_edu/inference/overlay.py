@@ -4,17 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import paddle
 from matplotlib.figure import Figure
 from PIL import Image
 
-from maskrcnn_edu.structures import BitMask, Detections
+from maskrcnn_edu.structures import BitMask, Detections, GroundTruth, Segmentation
+from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.viz.detections import draw_detections
 
 LONGEST_SIDE = 2000
 """Pixels; a larger image is shrunk for drawing."""
+SMALLEST_SIZE = 64  # pixels
+DPI = 120
+"""Pixels of an overlay for an inch of its figure, if no size is asked for."""
+
+
+@dataclass(frozen=True)
+class OverlayStyle:
+    """How overlays are drawn.
+
+    Args:
+        min_score: leave out what is less certain, 0 .. 1.
+        labels: ``auto`` or ``none``, see `maskrcnn_edu.viz.detections.draw_detections`.
+        size: longest side of an image in its overlay, pixels; ``math.inf`` means as the file
+            has it, None what fits a screen.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    min_score: float = 0.5
+    labels: str = "auto"
+    size: float | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.min_score <= 1:
+            raise ValueError(f"min_score must be from 0 to 1, got {self.min_score}")
+        if self.size is not None and not self.size >= SMALLEST_SIZE:
+            raise ValueError(f"size must be at least {SMALLEST_SIZE} pixels, got {self.size}")
 
 
 class Overlay:
@@ -25,12 +56,21 @@ class Overlay:
 
     Args:
         image: [h, w, 3] uint8.
-        min_score: leave out what is less certain.
+        style: how to draw.
+        gt: the annotated objects, image frame; drawn beside the detections.
+        gt_names: of their classes.
     """
 
-    def __init__(self, image: np.ndarray, min_score: float = 0.5):
-        self.min_score = min_score
-        self.image = shrink(image)
+    def __init__(
+        self,
+        image: np.ndarray,
+        style: OverlayStyle = OverlayStyle(),
+        gt: GroundTruth | None = None,
+        gt_names: Sequence[str] = (),
+    ):
+        self.style, self.gt, self.gt_names = style, gt, gt_names
+        self.size = min(style.size or LONGEST_SIDE, max(image.shape))
+        self.image = shrink(image, self.size)
         sides = list(zip(self.image.shape[:2], image.shape[:2]))
         # the middle one of the pixels that become one
         self.rows, self.columns = (
@@ -44,7 +84,7 @@ class Overlay:
         """Remember one detection of a record (image frame), and its pixels."""
         rows = slice(row, row + 1)
         score = detections.scores.numpy()[rows]
-        if score[0] < self.min_score:
+        if score[0] < self.style.min_score:
             return
         boxes = detections.boxes.numpy()[rows] * self.scale
         labels, roi_index = detections.labels.numpy()[rows], detections.roi_index.numpy()[rows]
@@ -64,8 +104,29 @@ class Overlay:
 
     def draw(self, class_names: Sequence[str]) -> Figure:
         """The figure of `draw_detections`."""
+        style, gt = self.style, self.gt and scaled(self.gt, self.scale)
         detections = _cat(self.shown or [NOTHING])
-        return draw_detections(self.image, detections, class_names, self.min_score)
+        return draw_detections(
+            self.image, detections, class_names, style.min_score, style.labels, gt, self.gt_names
+        )
+
+    def save(self, path: Path, class_names: Sequence[str]) -> None:
+        """Draw into a PNG file, whole or not at all."""
+        figure = self.draw(class_names)
+        inches = figure.axes[-1].get_position().size * figure.get_size_inches()
+        dpi = self.style.size and min(self.style.size, self.size) / max(inches)
+        atomic_write(path, lambda p: figure.savefig(p, dpi=dpi or DPI, format="png"))
+
+
+def scaled(gt: GroundTruth, scale: np.ndarray) -> GroundTruth:
+    """Annotated objects (arrays) with all coordinates times ``scale`` [4] (x, y, x, y)."""
+
+    def of(segm: Segmentation) -> Segmentation:
+        if isinstance(segm, BitMask):
+            return BitMask(segm.pixels, segm.box * scale)
+        return [(part.reshape(-1, 2) * scale[:2]).ravel() for part in segm]
+
+    return replace(gt, boxes=gt.boxes * scale, segms=list(map(of, gt.segms)))
 
 
 NOTHING = Detections(
@@ -83,7 +144,7 @@ def _cat(parts: Sequence[Detections]) -> Detections:
     return Detections(*(paddle.to_tensor(np.concatenate(values)) for values in fields))
 
 
-def shrink(image: np.ndarray, longest: int = LONGEST_SIDE) -> np.ndarray:
+def shrink(image: np.ndarray, longest: float = LONGEST_SIDE) -> np.ndarray:
     """An image [h, w, 3] uint8 with neither side above ``longest`` pixels."""
     height, width = image.shape[:2]
     scale = longest / max(height, width)

@@ -10,15 +10,15 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import paddle
-from matplotlib.figure import Figure
 
 from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.yaml_files import Config
-from maskrcnn_edu.data.coco import sample_from_array
+from maskrcnn_edu.data.coco import CocoDataset, sample_from_array
 from maskrcnn_edu.data.image_file import read_image
 from maskrcnn_edu.data.image_names import IMAGE_ENDINGS, is_image_name
 from maskrcnn_edu.data.loader import collate
@@ -28,7 +28,7 @@ from maskrcnn_edu.data.rle import encode_crop
 from maskrcnn_edu.data.transforms import Decode, apply_transforms
 from maskrcnn_edu.inference.coco_results import coco_results
 from maskrcnn_edu.inference.onednn import use_onednn
-from maskrcnn_edu.inference.overlay import Overlay
+from maskrcnn_edu.inference.overlay import Overlay, OverlayStyle
 from maskrcnn_edu.inference.unfinished import Done, leave_mark, made_by, take_over
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch, Detections, PredictionStages
@@ -131,14 +131,15 @@ def predict_images(
     classes: ClassNames,
     paths: Iterable[Path],
     out_dir: str | Path,
-    min_score: float = 0.5,
+    style: OverlayStyle = OverlayStyle(),
+    truth: CocoDataset | None = None,
     on_image: Callable[[Path, Detections | None], None] = lambda path, detections: None,
     on_problem: Callable[[Path, OSError], None] = warn,
 ) -> list[dict]:
     """Write an overlay for every image, and ``results.json`` and ``photos.json`` for all.
 
     ``results.json`` holds every detection in COCO's results format, with the file's
-    name and the class's name added; overlays show those from ``min_score`` up.
+    name and the class's name added; overlays show those from ``style.min_score`` up.
     ``photos.json`` says of every image (``image_id`` is its number) its path, height,
     width, overlay and number of detections; or why it has none of these.
 
@@ -150,7 +151,8 @@ def predict_images(
         classes: what the model's labels mean.
         paths: image files.
         out_dir: folder for all that is written; made if need be.
-        min_score: draw from this score up, 0 .. 1.
+        style: how to draw overlays.
+        truth: annotations to draw beside; images are known by their names.
         on_image: called after every image, with its detections (without masks), or None if
             they were there already.
         on_problem: called instead if an image cannot be read.
@@ -159,22 +161,21 @@ def predict_images(
         What ``results.json`` holds.
 
     Raises:
-        ValueError: ``min_score`` is not from 0 to 1, or there are not as many classes as
-            the model has.
+        ValueError: there are not as many classes as the model has, or ``truth`` annotates
+            none of the images.
     """
-    _check(model, classes, min_score)
+    _check(model, classes)
     paths, out_dir = list(paths), Path(out_dir)
+    overlays = _overlays(paths, style, truth)
+    predict_one = partial(_predict_one, model, config, classes)
     out_dir.mkdir(parents=True, exist_ok=True)
     results, records, names = [], _records(paths), overlay_names(paths, out_dir)
-    key = made_by(model, config, classes, min_score)
+    key = made_by(model, config, classes, style, truth and truth.to_coco())
     with _kept(out_dir, key, results, records) as done, use_onednn(model, len(paths)):
-        for path, record, name in zip(paths, records, names):
-            if earlier := done.get((str(path), name)):
-                results += _again(record, *earlier)
-                on_image(path, None)
-                continue
+        for path, record, name, overlay in zip(paths, records, names, overlays):
             try:
-                found, own = _predict_one(model, config, classes, record, out_dir / name, min_score)
+                again = _again(record, done.get((str(path), name)))
+                found, own = again or predict_one(record, out_dir / name, overlay)
             except UnreadableImage as problem:
                 record["problem"] = in_words(problem)
                 on_problem(path, problem)
@@ -202,20 +203,33 @@ def _kept(out_dir: Path, key: str, results: list[dict], records: list[dict]) -> 
             atomic_write(out_dir / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
 
 
-def _again(record: dict, old_record: dict, old_results: list[dict]) -> list[dict]:
-    """An image's results and record of an earlier call, under today's number and name."""
+def _again(record: dict, earlier: tuple[dict, list[dict]] | None) -> tuple[None, list[dict]] | None:
+    """An image's results of an earlier call, under today's number and name, if there are any."""
+    if earlier is None:
+        return None
     own = {key: record[key] for key in ("image_id", "file_name")}
-    record |= old_record | own
-    return [result | own for result in old_results]
+    record |= earlier[0] | own
+    return None, [result | own for result in earlier[1]]
 
 
-def _write_figure(path: Path, figure: Figure) -> None:
-    atomic_write(path, lambda p: figure.savefig(p, dpi=120, format="png"))
+NewOverlay = Callable[[np.ndarray], Overlay]
 
 
-def _check(model: MaskRCNN, classes: ClassNames, min_score: float) -> None:
-    if not 0 <= min_score <= 1:
-        raise ValueError(f"min_score must be from 0 to 1, got {min_score}")
+def _overlays(
+    paths: Sequence[Path], style: OverlayStyle, truth: CocoDataset | None
+) -> list[NewOverlay]:
+    """What makes the overlay of each image, with its annotated objects if there are any."""
+    if truth is None:
+        return [partial(Overlay, style=style)] * len(paths)
+    rows = {Path(truth.file_name(i)).name: i for i in range(len(truth))}
+    if not any(path.name in rows for path in paths):
+        raise ValueError(f"{truth.json_file} annotates none of these {len(paths)} images")
+    names = truth.class_names
+    own = [truth[rows[path.name]].gt if path.name in rows else None for path in paths]
+    return [partial(Overlay, style=style, gt=gt, gt_names=names) for gt in own]
+
+
+def _check(model: MaskRCNN, classes: ClassNames) -> None:
     count = model.bbox_head.num_classes
     if len(classes.names) != count:
         raise ValueError(
@@ -244,12 +258,12 @@ def _predict_one(
     classes: ClassNames,
     record: dict,
     place: Path,
-    min_score: float,
+    new_overlay: NewOverlay,
 ) -> tuple[Detections, list[dict]]:
     """An image's detections and part of ``results.json``; its overlay and record are made too."""
     image = read_image(Path(record["path"]))
     names = dict(zip(classes.category_ids, classes.names))
-    overlay = Overlay(image, min_score)
+    overlay = new_overlay(image)
     stages = model.detect(_batch(config, image))
     detections, size = stages.detections[0], stages.image_size[0]
     masks = model.mask_post_process.paste_in_boxes(stages.mask_probs[0], detections.boxes, *size)
@@ -258,7 +272,7 @@ def _predict_one(
         overlay.add(detections, row, mask)
         rles.append(encode_crop(mask, *size))
     results = coco_results(record["image_id"], detections, classes.category_ids, rles)
-    _write_figure(place, overlay.draw(classes.names))
+    overlay.save(place, classes.names)
     record |= {"height": image.shape[0], "width": image.shape[1], "overlay": place.name}
     record |= {"found": len(detections), "problem": None}
     about = {"file_name": record["file_name"]}

@@ -20,9 +20,9 @@ Done = dict[tuple[str, str], tuple[dict, list[dict]]]
 """(path, overlay) -> the image's part of ``photos.json`` and of ``results.json``."""
 
 
-def made_by(model: MaskRCNN, config: Config, classes: ClassNames, min_score: float) -> str:
+def made_by(model: MaskRCNN, config: Config, classes: ClassNames, *drawn: object) -> str:
     """What overlays and results depend on, beside the images, as one number."""
-    options = [config.values, classes.names, classes.category_ids, min_score]
+    options = [config.values, classes.names, classes.category_ids, drawn]
     made = hashlib.sha256(json.dumps(options, default=str).encode())
     for name, value in sorted(model.state_dict().items()):
         made.update(name.encode() + value.numpy().tobytes())

@@ -26,6 +26,7 @@ def draw_detections(
     min_score: float = 0.5,
     labels: str = "auto",
     gt: GroundTruth | None = None,
+    gt_names: Sequence[str] = (),
 ) -> Figure:
     """Masks with their contours, boxes, classes and scores over the image.
 
@@ -40,13 +41,16 @@ def draw_detections(
         labels: ``auto``: class and score, the class alone or nothing, whatever finds room;
             ``none``: nothing.
         gt: the annotated objects, image frame; drawn on the left of the detections.
+        gt_names: of their classes, if they are not those of the detections.
 
     Returns:
         A figure with kinds ``detection``, one for every detection shown, the surest last;
         ``label``, for those that have room; ``masks``, one layer for all; ``outline``, one for
         every mask; of ``gt`` those of `maskrcnn_edu.viz.data.draw_ground_truth`.
     """
-    figure, axes = canvas(image) if gt is None else _beside_annotated(image, gt, class_names)
+    figure, axes = (
+        canvas(image) if gt is None else _beside_annotated(image, gt, gt_names or class_names)
+    )
     scores, boxes = to_array(detections.scores), to_array(detections.boxes)
     shown = [i for i in np.argsort(scores) if scores[i] >= min_score]  # the surest on top
     colours = dict(zip(shown[::-1], neighbour_colours(boxes[shown[::-1]])))

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import math
 import os
 import struct
 import tempfile
@@ -21,9 +22,10 @@ from pycocotools import mask as rle
 
 from maskrcnn_edu.cli.main import main
 from maskrcnn_edu.config.schema import parse_config
+from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.image_file import count_frames, read_image
 from maskrcnn_edu.inference import predict
-from maskrcnn_edu.inference.overlay import Overlay
+from maskrcnn_edu.inference.overlay import Overlay, OverlayStyle
 from maskrcnn_edu.inference.predict import (
     find_images,
     overlay_names,
@@ -32,7 +34,8 @@ from maskrcnn_edu.inference.predict import (
 )
 from maskrcnn_edu.model.mask import postprocess
 from maskrcnn_edu.model.mask.postprocess import MaskPostProcess
-from maskrcnn_edu.structures import BitMask, Detections
+from maskrcnn_edu.structures import BitMask, Detections, GroundTruth
+from maskrcnn_edu.viz.figure_facts import figure_boxes
 from maskrcnn_edu.weights.folder import ClassNames, save_model
 
 READER = """
@@ -150,7 +153,7 @@ def test_an_overlay_shows_a_huge_photo_small_and_its_masks_where_they_were():
 def test_an_overlay_leaves_small_photos_and_uncertain_objects_alone():
     image = noise()
     mask = BitMask(np.ones([30, 40], np.uint8), np.float32([0, 0, 40, 30]))
-    overlay = Overlay(image, min_score=0.5)
+    overlay = Overlay(image, OverlayStyle(min_score=0.5))
     assert overlay.image is image
     for score in (0.4, 0.5, 0.6):
         overlay.add(one_detection([0, 0, 40, 30], score), 0, mask)
@@ -158,6 +161,48 @@ def test_an_overlay_leaves_small_photos_and_uncertain_objects_alone():
     texts = [text.get_text() for text in overlay.draw(["cat"]).axes[0].texts]
     assert texts == ["cat 0.60", "cat 0.50"]  # the surest chooses its place
     assert not Overlay(image).draw(["cat"]).axes[0].texts
+
+
+@pytest.mark.parametrize(
+    ("size", "saved"),
+    [(None, (1200, 600)), (400, (400, 200)), (math.inf, (4000, 2000)), (9999, (4000, 2000))],
+)
+def test_the_size_of_an_overlay(tmp_path, size, saved):
+    # 2000 by 4000 pixels: 5 by 10 inches, 120 pixels each if no size is asked for
+    Overlay(noise(2000, 4000), OverlayStyle(size=size)).save(tmp_path / "x.png", ["cat"])
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.size == saved
+
+
+def test_annotated_objects_shrink_with_the_image():
+    gt = GroundTruth(
+        np.float32([[0, 1000, 40, 3000], [0, 0, 8, 8]]),
+        np.int64([0, 1]),
+        [[np.array([0, 1000, 40, 1000, 40, 3000.0])],
+         BitMask(np.ones([8, 8], np.uint8), np.float32([0, 0, 8, 8]))],
+        np.array([False, True]),
+    )  # fmt: skip
+    overlay = Overlay(noise(4000, 100), gt=gt, gt_names=["dog", "cow"])
+    left, right = overlay.draw(["cat"]).axes
+    assert [t.get_text() for t in left.texts] == ["dog", "cow (crowd)"]
+    assert figure_boxes(left.figure, "gt") == [[0, 500, 20, 1500]]
+    assert figure_boxes(left.figure, "crowd") == [[0, 0, 4, 4]]
+    assert left.get_xlim() == right.get_xlim() == (0, 50)
+    outline = next(a for a in left.patches if a.get_gid() == "outline")
+    assert outline.get_path().vertices.tolist() == [[0, 500], [20, 500], [20, 1500], [0, 500]]
+
+
+def test_annotations_of_other_images_are_refused(tiny, tmp_path):
+    photo = save(tmp_path / "mine.png")
+    content = {
+        "images": [{"id": 1, "file_name": "b/other.png", "height": 30, "width": 40}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    truth = CocoDataset(tmp_path / "a.json", tmp_path)
+    with pytest.raises(ValueError, match=r"a.json annotates none of these 1 images"):
+        predict_images(*tiny, THREE, [photo], tmp_path / "out", truth=truth)
 
 
 # ---- kinds of files --------------------------------------------------------------
@@ -369,9 +414,9 @@ def test_what_other_options_have_done_is_done_again(tiny, build_tiny, tiny_text,
         (out / "0_found.png").unlink()
     elif changed == "mark":
         (out / "unfinished.json").write_text("[1, 2")
-    score = 0.4 if changed == "score" else 0.5
+    style = OverlayStyle(min_score=0.4 if changed == "score" else 0.5)
     predict_images(
-        model, tiny[1], classes, photos, out, score, on_image=lambda photo, d: seen.append(d)
+        model, tiny[1], classes, photos, out, style, on_image=lambda photo, d: seen.append(d)
     )
     assert len(seen) == 2 and None not in seen
 
@@ -394,13 +439,18 @@ def test_a_full_disk_names_the_file_and_loses_nothing(tiny, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("classes", "min_score", "words"),
-    [(THREE, 1.5, "min_score"), (THREE, float("nan"), "min_score"),
-     (ClassNames(["cat"], [1]), 0.5, "knows 3 classes, but 1 are named: cat")],
+    ("options", "words"),
+    [({"min_score": 1.5}, "min_score must be"), ({"min_score": float("nan")}, "min_score must be"),
+     ({"size": 63}, "size must be at least 64"), ({"size": float("nan")}, "size must be")],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused_before_any_work(tiny, tmp_path, classes, min_score, words):
+def test_a_style_out_of_range(options, words):
     with pytest.raises(ValueError, match=words):
-        predict_images(*tiny, classes, [], tmp_path / "out", min_score)
+        OverlayStyle(**options)
+
+
+def test_too_few_class_names_are_refused_before_any_work(tiny, tmp_path):
+    with pytest.raises(ValueError, match="knows 3 classes, but 1 are named: cat"):
+        predict_images(*tiny, ClassNames(["cat"], [1]), [], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
