@@ -12,7 +12,6 @@ configurations use group norm or frozen batch norm, which do not mind).
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import platform
@@ -27,10 +26,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import paddle
 import paddle.distributed as dist
-from paddle import Tensor
 from paddle.base import core
 
 from maskrcnn_edu.system.cpu import num_cores
@@ -391,17 +388,11 @@ def all_gather_object(items: list) -> list[list]:
     """Every process's list, in order of rank, in every process.
 
     Args:
-        items: anything that JSON can hold (numbers come back to the last bit).
+        items: plain values (numbers come back to the last bit).
     """
     if world_size() == 1:
         return [items]
     meet()  # their shares may take very different times
-    own = np.frombuffer(json.dumps(items).encode(), np.uint8)
-    sizes: list[Tensor] = []
-    dist.all_gather(sizes, paddle.to_tensor([len(own)], dtype="int64"))
-    lengths = [int(size) for size in sizes]
-    padded = np.zeros(max(lengths), np.uint8)  # all send equally much
-    padded[: len(own)] = own
-    texts: list[Tensor] = []
-    dist.all_gather(texts, paddle.to_tensor(padded))
-    return [json.loads(text.numpy()[:n].tobytes()) for text, n in zip(texts, lengths)]
+    shares: list[list] = []
+    dist.all_gather_object(shares, items)
+    return shares
