@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ class OverlayStyle:
         min_score: leave out what is less certain, 0 .. 1.
         labels: ``auto`` or ``none``, see `maskrcnn_edu.viz.detections.draw_detections`.
         size: longest side of an image in its overlay, pixels; ``math.inf`` means as the file
-            has it, None what fits a screen.
+            has it, None what fits a screen. Text and lines grow with it.
 
     Raises:
         ValueError: a value out of range.
@@ -69,8 +70,8 @@ class Overlay:
         gt_names: Sequence[str] = (),
     ):
         self.style, self.gt, self.gt_names = style, gt, gt_names
-        self.size = min(style.size or LONGEST_SIDE, max(image.shape))
-        self.image = shrink(image, self.size)
+        self.size = max(image.shape) if style.size == math.inf else style.size
+        self.image = shrink(image, self.size or LONGEST_SIDE)
         sides = list(zip(self.image.shape[:2], image.shape[:2]))
         # the middle one of the pixels that become one
         self.rows, self.columns = (
@@ -114,8 +115,8 @@ class Overlay:
         """Draw into a PNG file, whole or not at all."""
         figure = self.draw(class_names)
         inches = figure.axes[-1].get_position().size * figure.get_size_inches()
-        dpi = self.style.size and min(self.style.size, self.size) / max(inches)
-        atomic_write(path, lambda p: figure.savefig(p, dpi=dpi or DPI, format="png"))
+        dpi = self.size / max(inches) if self.size else DPI
+        atomic_write(path, lambda p: figure.savefig(p, dpi=dpi, format="png"))
 
 
 def scaled(gt: GroundTruth, scale: np.ndarray) -> GroundTruth:
