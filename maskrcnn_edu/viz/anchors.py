@@ -22,7 +22,7 @@ from maskrcnn_edu.viz.style import (
 
 POSITIVE: Line = {"color": PALETTE[0], "linewidth": 2.0, "linestyle": "-"}
 NEGATIVE: Line = {"color": PALETTE[1], "linewidth": 0.9, "linestyle": "-"}
-IGNORED: Line = {"color": PALETTE[5], "linewidth": 1.1, "linestyle": "--"}
+IGNORED: Line = {"color": PALETTE[5], "linewidth": 0.95, "linestyle": "--"}
 MOST_SHOWN = 40  # of the negative and of the ignored anchors
 WIDEST_MARGIN = 0.5  # of the image's side: how far beyond the image the view may reach
 

@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Annotation, Text
 
@@ -65,6 +66,9 @@ def _boxes(artist: Artist) -> list[list[float]]:
     if isinstance(artist, AxesImage):
         left, right, bottom, top = artist.get_extent()
         return [[min(left, right), min(bottom, top), max(left, right), max(bottom, top)]]
+    if isinstance(artist, Line2D):
+        points = np.asarray(artist.get_xydata(), float)
+        return [[*points.min(axis=0), *points.max(axis=0)]]
     if isinstance(artist, Patch):
         path = artist.get_patch_transform().transform_path(artist.get_path())
         return [[*path.get_extents().extents]]

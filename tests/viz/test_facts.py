@@ -57,6 +57,13 @@ def test_facts_do_not_change_by_drawing(figure):
 
 
 def test_an_artist_without_extent_is_not_passed_over(figure):
-    figure.axes[0].plot([1, 2], [3, 4], gid="line")
-    with pytest.raises(TypeError, match="'line'"):
+    figure.axes[0].xaxis.set_gid("axis")
+    with pytest.raises(TypeError, match="'axis'"):
         figure_facts(figure)
+
+
+def test_a_line_reaches_from_its_smallest_to_its_largest_numbers():
+    made = Figure()
+    made.add_subplot().plot([0, 1, 2], [5.0, 1, 3], gid="loss")
+    assert figure_facts(made) == {"loss": 1}
+    assert figure_boxes(made, "loss") == [[0, 1, 2, 5]]
