@@ -83,6 +83,12 @@ OPTIONS: dict[tuple[type, str], tuple[str, dict[str, Callable]]] = {
 """Parameters that take ``{name: NAME, option: value}`` or, without a word for the name,
 ``{NAME: {option: value}}``; and the functions or classes whose options these are."""
 
+LARGEST = dict.fromkeys(("ch_in", "ch_out", "ch_out_list", "in_channel", "out_channel"), 2048)
+LARGEST |= {"num_classes": 10_000, "num_convs": 32, "resolution": 256, "mask_resolution": 512}
+LARGEST |= {"sampling_ratio": 64, "target_size": 10_000, "pad_to_stride": 1024, "batch_size": 1000}
+LARGEST_NUMBER = 1_000_000
+"""What keys may be set to at most; the second is for all others."""
+
 BY_DEFAULT = "mask_rcnn_r50_1x_coco"
 DEFAULT_SECTIONS = ("LearningRate", "OptimizerBuilder", "TrainReader", "EvalReader")
 """Sections that a configuration without them takes from a shipped one: the document's
@@ -136,6 +142,7 @@ def _checked(values: dict[str, Any], places: dict[Key, str], changes: Iterable[s
         apply_override(values, places, text)
     config = Config(values, places)
     _check_top_level(config)
+    _refuse_giants(config, config.values, ())
     return config
 
 
@@ -155,6 +162,17 @@ def _check_top_level(config: Config) -> None:
             raise config.error((key,), f"must be at least 1, got {value}")
     if config.values.get("architecture", "MaskRCNN") != "MaskRCNN":
         raise config.error(("architecture",), "the only architecture here is MaskRCNN")
+
+
+def _refuse_giants(config: Config, value: Any, key: Key) -> None:
+    """Sizes that no machine could hold, before anything is made of them."""
+    if isinstance(value, dict | list):
+        for word, each in value.items() if isinstance(value, dict) else enumerate(value):
+            _refuse_giants(config, each, (*key, word))
+    elif type(value) is int:
+        word = next(word for word in reversed(key) if isinstance(word, str))
+        if value > (most := LARGEST.get(word, LARGEST_NUMBER)):
+            raise config.error(key, f"must be at most {most:,}, got {value:,}")
 
 
 def _check_section(config: Config, cls: type, values: Any, key: Key) -> None:

@@ -225,6 +225,35 @@ def test_null_is_the_default_where_a_head_needs_the_part(part):
     assert getattr(model.bbox_head, part) is not None
 
 
+# ---- sizes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "most"),
+    [
+        ("num_classes: 2000000000", "num_classes", "10,000"),
+        ("epoch: 1e18", "epoch", "1,000,000"),
+        ("ResNet: {ch_in: 2000000000}", "ResNet.ch_in", "2,048"),
+        ("ResNet: {ch_out_list: [64, 100000, 256, 512]}", "ResNet.ch_out_list.1", "2,048"),
+        ("FPN: {out_channel: 100000000}", "FPN.out_channel", "2,048"),
+        ("MaskFeat: {num_convs: 1000000000}", "MaskFeat.num_convs", "32"),
+        ("BBoxHead: {roi_extractor: {resolution: 100000}}", "BBoxHead.roi_extractor.resolution",
+         "256"),
+        ("MaskAssigner: {mask_resolution: 200000}", "MaskAssigner.mask_resolution", "512"),
+        ("BBoxAssigner: {batch_size_per_im: 10000000}", "BBoxAssigner.batch_size_per_im",
+         "1,000,000"),
+        ("TrainReader: {sample_transforms: [{Resize: {target_size: [800, 1000000]}}]}",
+         "TrainReader.sample_transforms.0.Resize.target_size.1", "10,000"),
+        ("TrainReader: {batch_size: 1000000000}", "TrainReader.batch_size", "1,000"),
+    ],
+)  # fmt: skip
+def test_sizes_that_no_machine_can_hold_are_refused_at_once(text, key, most):
+    start = time.process_time()
+    message = refusal(text + "\n", build_all=False)
+    assert f"my.yml, line 1: {key}: must be at most {most}, got " in message
+    assert time.process_time() - start < 1
+
+
 # ---- what is left out ------------------------------------------------------------
 
 
