@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from paddle.io import Subset
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrcnn_edu.data.coco import CocoDataset, Sample
+from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.data.rle import encode_crop
 from maskrcnn_edu.inference.coco_results import coco_results, split_results
@@ -106,20 +107,6 @@ def _predicting(model: MaskRCNN, images: int) -> Iterator[None]:
             model.train()
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Some rows of a dataset, as a dataset of their own."""
-
-    dataset: CocoDataset
-    rows: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, i: int) -> Sample:
-        return self.dataset[self.rows[i]]
-
-
 def _predict(
     model: MaskRCNN,
     dataset: CocoDataset,
@@ -133,7 +120,7 @@ def _predict(
     Only images of one size are predicted together, so that an image's detections are the
     same whatever it is batched with.
     """
-    rows = _Rows(dataset, [row for batch in batches for row in batch])
+    rows = Subset(dataset, [row for batch in batches for row in batch])
     if len(rows) == 0:  # more processes than batches
         return
     parts = reader.loader(rows, same_size=True).epoch(0)

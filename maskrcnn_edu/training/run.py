@@ -262,24 +262,15 @@ def evaluate_briefly(
     return result, sum(batches) - len(result.left_out)
 
 
+def _log(history: History, kind: str, step: Step, **numbers) -> None:
+    history.add(kind, step=step.step, seconds=round(step.seconds, 3), **numbers)
+
+
 def _log_losses(history: History, step: Step) -> None:
-    history.add(
-        "train",
-        step=step.step,
-        seconds=round(step.seconds, 3),
-        images=step.images,
-        lr=step.learning_rate,
-        **{k: round(v, 6) for k, v in step.losses().items()},
-    )
+    losses = {k: round(v, 6) for k, v in step.losses().items()}
+    _log(history, "train", step, images=step.images, lr=step.learning_rate, **losses)
 
 
 def _log_evaluation(history: History, step: Step, result: Evaluation, images: int) -> None:
-    history.add(
-        "val",
-        step=step.step,
-        seconds=round(step.seconds, 3),
-        images=images,
-        bbox_AP=result.bbox["AP"],
-        segm_AP=result.segm["AP"],
-        segm_AP50=result.segm["AP50"],
-    )
+    ap = {"bbox_AP": result.bbox["AP"], "segm_AP": result.segm["AP"]}
+    _log(history, "val", step, images=images, **ap, segm_AP50=result.segm["AP50"])
