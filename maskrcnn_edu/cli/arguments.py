@@ -14,7 +14,7 @@ def with_home(argument: str) -> str:
 
     The shell leaves it alone there, and where there is no shell.
     """
-    option, path = re.fullmatch(r"((?:--)?[\w.-]*=)?(.*)", argument, re.DOTALL).groups("")
+    option, path = re.fullmatch(r"((?:--)?(?:[\w.-]+=)+)?(.*)", argument, re.DOTALL).groups("")
     return option + os.path.expanduser(path)
 
 

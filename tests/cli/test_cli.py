@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from maskrcnn_edu.cli.arguments import with_home
+from maskrcnn_edu.cli.evaluate import summary
 from maskrcnn_edu.cli.main import main
+from maskrcnn_edu.inference.evaluate import Evaluation
 
 TINY = ["--set", "ResNet.depth=10", "--set", "ResNet.ch_out_list=[8,8,16,16]"]
 
@@ -185,6 +189,30 @@ def test_an_unknown_configuration_key_is_named(shapes, tmp_path, capsys):
     assert main([*arguments, *wrong, *data_options(shapes)]) == 2
     error = capsys.readouterr().err
     assert "BBoxAssigner.batch_size" in error and "batch_size_per_im" in error
+
+
+def test_the_home_sign_is_understood_everywhere(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("USERPROFILE", "/home/ada")
+    for word, meant in {
+        "~/a.json": "/home/ada/a.json",
+        "--out=~/run": "--out=/home/ada/run",
+        "pretrain_weights=~/w.pdparams": "pretrain_weights=/home/ada/w.pdparams",
+        "--set=pretrain_weights=~/w": "--set=pretrain_weights=/home/ada/w",
+        "~": "/home/ada",
+        "a~b": "a~b",
+        "x/~": "x/~",
+        "a b=~/c": "a b=~/c",  # no option
+        "": "",
+    }.items():
+        assert with_home(word) == meant
+
+
+def test_where_nothing_can_be_measured_there_is_no_ap():
+    nothing = Evaluation({"AP": -1, "AP50": -1}, {"AP": -1, "AP50": -1}, "", [])
+    assert summary(nothing).startswith("there is no AP: no single object is annotated")
+    some = replace(nothing, bbox={"AP": 0.25, "AP50": 0.5}, segm={"AP": 0.0, "AP50": 0.125})
+    assert summary(some) == "mask AP 0.000  mask AP50 0.125  box AP 0.250  box AP50 0.500"
 
 
 def test_help_shows_how_to_begin(capsys):

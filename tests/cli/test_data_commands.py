@@ -103,4 +103,8 @@ def test_training_and_evaluation_go_on_and_say_what_is_left_out(broken, tmp_path
     assert main(["eval", "--weights", str(out), "--out", str(out / "eval"), *data]) == 0
     printed = capsys.readouterr()
     assert "mask AP" in printed.out and "2 images cannot be read" in printed.out
+    listed = printed.out.partition("Average Precision")[0]  # before the tables, as training does
+    assert f"{broken}: 5 problems" in listed
+    for reason in ("is not among categories", "no area", "no usable polygon", 'no "id"'):
+        assert reason in listed
     assert "left out: " in printed.err
