@@ -4,6 +4,7 @@
 # make lab    open JupyterLab at the start page
 # make notebooks   run all notebooks again and store what they show
 # make student   the notebooks without answers, with them, and for nbgrader, in EDITIONS
+# make slides   a slide show of each notebook's headings and pictures, in runs/slides
 # make wheel  the package, its notebooks and the course's model in one file, in dist/
 # make test-paddle26   the package's tests, and the demo, with Paddle 2.6.2
 #
@@ -41,7 +42,7 @@ SLOW := inference/test_export.py inference/test_predict.py training/test_checkpo
   training/test_run.py training/test_distributed.py data/test_fuzz.py parity/test_whole.py \
   benchmarks/test_bench.py teaching/widgets/test_roi_align.py cli/test_installed.py
 
-.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student wheel clean
+.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student slides wheel clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) --overwrite \
@@ -83,6 +84,10 @@ notebooks: $(VENV)/ready-tools
 
 student: $(VENV)/ready
 	$(BIN)/python -m instructor.editions $(EDITIONS)
+
+slides: $(VENV)/ready-tools
+	$(BIN)/python -m instructor.slides runs/slides
+	$(BIN)/jupyter nbconvert --log-level=ERROR --to slides runs/slides/*.ipynb
 
 # build/ keeps files that are gone from the source, so nothing may be left of it.
 wheel: $(VENV)/ready
