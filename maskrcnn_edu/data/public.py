@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import yaml
+
 from maskrcnn_edu.data.importers.index_masks import read_masks
 from maskrcnn_edu.data.importers.via import read_via
 from maskrcnn_edu.data.importers.write_coco import split, write_dataset
@@ -92,7 +94,7 @@ class PublicDataset:
     """
 
     archives: tuple[Archive, ...]
-    wanted: tuple[str, ...]
+    wanted: Sequence[str]
     convert: Callable[[Path, Path], list[Issue]]
     splits: Splits
     config: str
@@ -280,51 +282,23 @@ def _convert_balloon(raw: Path, made: Path) -> list[Issue]:
     return issues + write_dataset(splits, made, ["balloon"])
 
 
-COCO = "http://images.cocodataset.org"
-COCO_ANNOTATIONS = Archive(
-    f"{COCO}/annotations/annotations_trainval2017.zip",
-    252_907_541,
-    "md5:f4bbac642086de4f52a3fdda2de5fa2c",
-    unpacked=250_000_000,
-)
-COCO_VAL = Archive(f"{COCO}/zips/val2017.zip", 815_585_330, "md5:442b8da7639aecaf257c1dceb8ba8c80")
-COCO_TRAIN = Archive(
-    f"{COCO}/zips/train2017.zip", 19_336_861_798, "md5:cced6f7f71b7629ddf16f17bbcfab6b2"
-)
-PENN_FUDAN = Archive("https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip", 53_723_336)
-BALLOON = Archive(
-    "https://github.com/matterport/Mask_RCNN/releases/download/v2.1/balloon_dataset.zip",
-    38_741_381,
-)
+CONVERTERS = {
+    "coco": _convert_coco,
+    "coco_val": _convert_coco_val,
+    "penn_fudan": _convert_penn_fudan,
+    "balloon": _convert_balloon,
+}
+_PUBLISHED = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
+
 
 DATASETS = {
-    "coco-val": PublicDataset(
-        (COCO_ANNOTATIONS, COCO_VAL),
-        ("annotations/instances_val2017", "val2017/"),
-        _convert_coco_val,
-        Splits(train_images="val2017", val_images="val2017"),
-        "photos_upright_fpn",
-    ),
-    "coco-train": PublicDataset(
-        (COCO_ANNOTATIONS, COCO_VAL, COCO_TRAIN),
-        ("annotations/instances_", "val2017/", "train2017/"),
-        _convert_coco,
-        Splits(
-            "annotations/instances_train2017.json",
-            "train2017",
-            "annotations/instances_val2017.json",
-            "val2017",
-        ),
-        "mask_rcnn_r50_fpn_1x_coco",
-    ),
-    "penn-fudan": PublicDataset(
-        (PENN_FUDAN,),
-        ("PennFudanPed/PNGImages/", "PennFudanPed/PedMasks/"),
-        _convert_penn_fudan,
-        Splits(),
-        "photos_upright_fpn",
-    ),
-    "balloon": PublicDataset(
-        (BALLOON,), ("balloon/",), _convert_balloon, Splits(), "photos_upright_fpn"
-    ),
+    name: PublicDataset(
+        tuple(Archive(**_PUBLISHED["archives"][each]) for each in entry["archives"]),
+        entry["wanted"],
+        CONVERTERS[entry["convert"]],
+        Splits(**entry.get("splits", {})),
+        entry["config"],
+    )
+    for name, entry in _PUBLISHED["datasets"].items()
 }
+"""Name -> what is published under it; see ``public.yml``."""
