@@ -2,7 +2,8 @@
 # make test   run every test
 # make test-quick   all but the files that take longest: under 3 minutes on two cores
 # make lab    open JupyterLab at the start page
-# make notebooks   run all notebooks again and store what they show
+# make notebooks   run all notebooks again and store what they show; COURSE=FILE: with another
+#                  model or other images, into runs/notebooks
 # make student   the notebooks without answers, with them, and for nbgrader, in EDITIONS
 # make slides   a slide show of each notebook's headings and pictures, in runs/slides
 # make wheel  the package, its notebooks and the course's model in one file, in dist/
@@ -40,7 +41,8 @@ VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
 # Files that train, export or break something for minutes; `make test` runs them too.
 SLOW := inference/test_export.py inference/test_predict.py training/test_checkpoint.py \
   training/test_run.py training/test_distributed.py data/test_fuzz.py parity/test_whole.py \
-  benchmarks/test_bench.py teaching/widgets/test_roi_align.py cli/test_installed.py
+  benchmarks/test_bench.py teaching/widgets/test_roi_align.py cli/test_installed.py \
+  notebooks/test_second_model.py
 
 .PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student slides wheel clean
 
@@ -78,9 +80,15 @@ lab: $(VENV)/ready-tools
 	$(BIN)/jupyter lab notebooks/start.ipynb
 
 # Run all notebooks again and store what they show; on the CPU, one thread, as the tests do.
+# With COURSE (a course's name or file) on whatever device there is, and the stored ones stay.
+EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False
 notebooks: $(VENV)/ready-tools
-	OMP_NUM_THREADS=1 MASKRCNN_EDU_DEVICE=cpu $(BIN)/jupyter nbconvert --to notebook \
-	  --execute --ExecutePreprocessor.record_timing=False --inplace notebooks/[0-9][0-9]_*.ipynb
+ifdef COURSE
+	MASKRCNN_EDU_COURSE=$(or $(realpath $(COURSE)),$(COURSE)) $(EXECUTE) \
+	  --ExecutePreprocessor.timeout=-1 --output-dir runs/notebooks notebooks/[0-9][0-9]_*.ipynb
+else
+	OMP_NUM_THREADS=1 MASKRCNN_EDU_DEVICE=cpu $(EXECUTE) --inplace notebooks/[0-9][0-9]_*.ipynb
+endif
 
 student: $(VENV)/ready
 	$(BIN)/python -m instructor.editions $(EDITIONS)

@@ -1,0 +1,34 @@
+"""The notebooks run from the first cell to the last with the course's other model."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbclient import NotebookClient
+
+from maskrcnn_edu.teaching.course import VARIABLE, load_course
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = [
+    path
+    for path in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    if "course = load_course()" in path.read_text(encoding="utf-8")
+]
+CELL_TIMEOUT = 300  # seconds
+STEPS = 2  # of training in a cell that is meant to be watched
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_cell_runs_with_the_pyramid(path, tmp_path, monkeypatch):
+    values = {**load_course("shapes_fpn").values.values, "steps": STEPS}
+    file = tmp_path / "short_fpn.yml"
+    file.write_text(yaml.safe_dump(values))
+    monkeypatch.setenv(VARIABLE, str(file))
+    monkeypatch.setenv("MASKRCNN_EDU_DEVICE", "cpu")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("print(course.name)"))
+    where = {"metadata": {"path": str(FOLDER)}}
+    NotebookClient(notebook, timeout=CELL_TIMEOUT, resources=where).execute()  # raises errors
+    (said,) = notebook.cells[-1].outputs
+    assert said["text"] == "short_fpn\n"  # and not the course of the stored outputs
