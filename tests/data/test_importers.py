@@ -136,6 +136,21 @@ def via(folder, *regions, project=True, name="a.png"):
     (folder / "via.json").write_text(json.dumps(content))
 
 
+@pytest.mark.parametrize("kind", ["via", "labelme"])
+@pytest.mark.parametrize(
+    "name", ["a\u202fb", "\u732b\u3000\u72d7", "e\u0301", "\U0001f468\u200d\U0001f33e"]
+)
+def test_names_are_whatever_a_disk_and_a_person_write(tmp_path, kind, name):
+    write_image(tmp_path / "in" / f"{name}.png")
+    if kind == "via":
+        outline = {"name": "rect", "x": 2, "y": 4, "width": 8, "height": 4}
+        via(tmp_path / "in", region(outline, kind=name), name=f"{name}.png")
+    else:
+        labelme(tmp_path / "in", name, shape(name))
+    code, (data,) = imported(kind, tmp_path / "in", tmp_path / "out", "--val-share", "0")
+    assert code == 0 and data.class_names == [name] and data.file_name(0) == f"{name}.png"
+
+
 @pytest.mark.parametrize("project", [True, False])
 def test_via_shapes(tmp_path, project):
     folder = tmp_path / "in"

@@ -26,7 +26,7 @@ from maskrcnn_edu.data.importers.write_coco import (
     rectangle,
     relative_name,
 )
-from maskrcnn_edu.data.object_entry import is_name
+from maskrcnn_edu.data.object_entry import is_name, read_name
 from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
 from maskrcnn_edu.system.text_files import read_json
 
@@ -64,11 +64,7 @@ def _read_file(file: Path, folder: Path, name: str, issues: list[Issue]) -> Labe
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         message = 'no list "shapes": not LabelMe\'s format'
         raise InvalidAnnotation(message, "remove it from the folder")
-    image_path = content.get("imagePath")
-    if not isinstance(image_path, str) or not image_path.isprintable() or not image_path:
-        message = f'"imagePath" is {shorten(image_path)}'
-        raise InvalidAnnotation(message, "write the name of the image")
-    path = image_inside(folder, _find_image(file, image_path))
+    path = image_inside(folder, _find_image(file, read_name(content, "imagePath")))
     sides = content.get("imageHeight"), content.get("imageWidth")
     size = sides if all(type(side) is int and side > 0 for side in sides) else None
     objects = _objects(content["shapes"], size, name, issues)

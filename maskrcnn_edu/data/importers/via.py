@@ -18,6 +18,7 @@ from maskrcnn_edu.data.importers.write_coco import (
     rectangle,
     relative_name,
 )
+from maskrcnn_edu.data.object_entry import is_name, read_name
 from maskrcnn_edu.data.problems import InvalidAnnotation, Issue, collect_issue, shorten
 from maskrcnn_edu.system.text_files import read_json
 
@@ -95,10 +96,7 @@ def _class_attribute(entries: list[Any]) -> str | None:
 def _read_entry(
     entry: Any, folder: Path, key: str | None, class_name: str | None, issues: list[Issue]
 ) -> LabeledImage:
-    file_name = entry.get("filename") if isinstance(entry, dict) else None
-    if not isinstance(file_name, str) or not file_name.isprintable() or not file_name:
-        message = f'"filename" is {shorten(file_name)}'
-        raise InvalidAnnotation(message, "write the name of the image")
+    file_name = read_name(entry if isinstance(entry, dict) else {}, "filename")
     regions = _regions(entry)
     if not isinstance(regions, list):
         message = f'"regions" of {shorten(file_name)} is no list'
@@ -117,7 +115,7 @@ def _class_of(region: Any, key: str | None, class_name: str | None) -> str:
     if isinstance(value, dict):  # ticked boxes: {"cat": true}
         ticked = [name for name, on in value.items() if on]
         value = ticked[0] if len(ticked) == 1 else None
-    if isinstance(value, str) and value.strip() and value.isprintable():
+    if isinstance(value, str) and is_name(value):
         return value.strip()
     if class_name is None:
         message = f"its class is not known: region_attributes are {shorten(attributes)}"
