@@ -254,14 +254,11 @@ def _libraries(machine: Machine) -> list[Finding]:
     findings, fine = [], []
     for name, least in LIBRARIES.items():
         version = machine.versions.get(name)
-        if version is None:
-            findings.append(Finding(name, "missing", f"pip install '{name}>={least}'"))
-        elif numbers(version) < numbers(least):
-            findings.append(
-                Finding(name, f"{version} is too old", f"pip install '{name}>={least}'")
-            )
-        else:
+        if version is not None and numbers(version) >= numbers(least):
             fine.append(f"{name} {version}")
+            continue
+        state = f"{version} is too old" if version else "missing"
+        findings.append(Finding(name, state, f"pip install '{name}>={least}'"))
     fine += [f"{name} {v}" for name in OPTIONAL if (v := machine.versions.get(name))]
     half = (len(fine) + 1) // 2
     lines = [", ".join(part) for part in (fine[:half], fine[half:]) if part]
@@ -343,14 +340,13 @@ def _weights(machine: Machine) -> Finding:
 
 def _processor(machine: Machine) -> Finding:
     threads = machine.variables.get("OMP_NUM_THREADS")
-    state = f"{machine.cores} core(s), OMP_NUM_THREADS {threads or 'not set'}"
+    fix = None
     if threads and not threads.isdigit():
-        return Finding("CPU", state, "set OMP_NUM_THREADS to a number, or not at all")
-    if threads and int(threads) > machine.cores:
-        return Finding(
-            "CPU", state, f"more threads than cores: set OMP_NUM_THREADS={machine.cores}"
-        )
-    return Finding("CPU", state)
+        fix = "set OMP_NUM_THREADS to a number, or not at all"
+    elif threads and int(threads) > machine.cores:
+        fix = f"more threads than cores: set OMP_NUM_THREADS={machine.cores}"
+    state = f"{machine.cores} core(s), OMP_NUM_THREADS {threads or 'not set'}"
+    return Finding("CPU", state, fix)
 
 
 def _least(what: str, amount: float | None, least: float, fix: str) -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import paddle
 
@@ -18,6 +19,7 @@ from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.inference.class_match import match_dataset
 from maskrcnn_edu.inference.evaluate import Evaluation, evaluate
 from maskrcnn_edu.model.bbox.cotuning import COTBBoxHead, class_relationship
+from maskrcnn_edu.model.checks import Checked, Range
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.ops.empty import cat
 from maskrcnn_edu.system.processes import pause_others, rank, world_size
@@ -38,10 +40,12 @@ EVAL_AT = (1 / 3, 2 / 3)
 EVAL_IMAGES = 40
 """Validation images of such an evaluation (whole batches)."""
 RELATIONSHIP_BATCHES = 100
+Batches = Annotated[int, Range("at least 1 batch", lambda batches: batches >= 1)]
+Seed = Annotated[int, Range("from 0 to 2**32 - 1", lambda seed: 0 <= seed < 2**32)]
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(Checked):
     """How a configuration is trained: everything that is not in its YAML, nor data.
 
     Attributes:
@@ -63,19 +67,13 @@ class TrainingOptions:
     """
 
     budget: Budget
-    seed: int = 0
+    seed: Seed = 0
     weights: str | Path | None = None
     pretrain: str | Path | None = None
     frozen: Sequence[str] = ()
     amp: str | None = None
-    accumulate: int = 1
+    accumulate: Batches = 1
     checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
-
-    def __post_init__(self):
-        if self.accumulate < 1:
-            raise ValueError(f"accumulate must be at least 1 batch, got {self.accumulate}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be from 0 to 2**32 - 1, got {self.seed}")
 
 
 def train(
