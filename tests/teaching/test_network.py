@@ -1,8 +1,8 @@
 """The diagram has a step and a shape for everything that passes through the network."""
 
 from maskrcnn_edu.teaching.course import load_course
-from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts
 from maskrcnn_edu.teaching.network import draw_network
+from maskrcnn_edu.viz.figure_facts import figure_boxes, figure_facts
 
 
 def drawn(name):
