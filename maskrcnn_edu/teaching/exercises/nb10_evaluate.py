@@ -119,7 +119,7 @@ EXERCISES = (
             (*_PILE, 0.5),
             (_DETECTIONS[:1], np.array([0.6]), np.zeros([0, 4]), 0.5),
         ],
-        shows="a second detection of the same object is a false one, however good its box.",
+        shows="a second detection of the same object is a miss, however good its box.",
         draw_case=_draw_detections,
     ),
     Exercise(
