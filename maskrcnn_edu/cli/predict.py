@@ -20,6 +20,7 @@ from maskrcnn_edu.inference.class_match import match_all
 from maskrcnn_edu.inference.overlay import OverlayStyle
 from maskrcnn_edu.inference.predict import find_images, predict_images
 from maskrcnn_edu.structures import Detections
+from maskrcnn_edu.system.interrupt import handle_signals
 from maskrcnn_edu.viz.fonts import font_advice
 from maskrcnn_edu.weights.folder import ClassNames, load_model, read_classes
 from maskrcnn_edu.weights.pretrained import stored_classes
@@ -117,11 +118,8 @@ def sigterm_is_ctrl_c() -> Iterator[list[int]]:
         seen.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with handle_signals(interrupt, [signal.SIGTERM]):
         yield seen
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class ImageBar:

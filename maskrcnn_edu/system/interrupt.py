@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
 
 
 @contextlib.contextmanager
-def handle_signals(handler: Handler) -> Iterator[None]:
-    """Within the block Ctrl-C and SIGTERM call ``handler``; then they do what they did before.
+def handle_signals(
+    handler: Handler, numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM)
+) -> Iterator[None]:
+    """Within the block these signals call ``handler``; then they do what they did before.
 
     Use it in the main thread; Python delivers signals nowhere else.
     """
-    numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield

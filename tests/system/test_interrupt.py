@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from maskrcnn_edu.system.interrupt import GracefulStop
+from maskrcnn_edu.system.interrupt import GracefulStop, handle_signals
 
 
 @pytest.fixture
@@ -48,3 +48,11 @@ def test_a_signal_that_was_ignored_is_a_request_within_the_block(handlers):
         os.kill(os.getpid(), signal.SIGINT)
         assert stop() and stop.number == signal.SIGINT
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_one_signal_is_handled_for_a_time(handlers):
+    before, seen = handlers(), []
+    with handle_signals(lambda number, frame: seen.append(number), [signal.SIGTERM]):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [signal.SIGTERM] and handlers()[0] == before[0]
+    assert handlers() == before
