@@ -27,15 +27,15 @@ def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     at = [s["step"] for s in steps]
-    for name, colour in zip(LOSSES, PALETTE[:4] + PALETTE[6:]):
+    for name, colour in zip(LOSSES, PALETTE[:3] + PALETTE[5:]):
         left.plot(at, _smooth([s[name] for s in steps]), label=name, color=colour)
     left.set(xlabel="step", title="losses (moving mean)", ylim=(0, None))
-    left.legend(fontsize=8)
+    left.legend(fontsize=11)
     looks = [e["step"] for e in evaluations]
     for name, colour, marker in (("segm_AP", PALETTE[2], "o"), ("bbox_AP", PALETTE[6], "s")):
         right.plot(looks, [e[name] for e in evaluations], marker, ls="-", label=name, color=colour)
     right.set(xlabel="step", title="AP on validation images", ylim=(0, 1))
-    right.legend(fontsize=8)
+    right.legend(fontsize=11)
     return figure
 
 
