@@ -58,7 +58,7 @@ EXERCISES = (
             ([(40, 100), (90, 20), (30, 30)], 32),
             ([(33, 20), (50, 60), (40, 65)], 16),
         ],
-        shows="the feature maps of all strides divide evenly, and the padding is never trained on.",
+        shows="images of all sizes fit into one array; padded right and bottom, no box moves.",
         draw_case=_draw_batch,
         gives="size",
         tolerance=1e-9,
