@@ -12,6 +12,7 @@ configurations use group norm or frozen batch norm, which do not mind).
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 import platform
@@ -39,6 +40,8 @@ IMAGES_PER_PROCESS = 2
 
 PARENT = "MASKRCNN_EDU_PARENT"
 """The process that launched a worker; the worker ends with it."""
+
+PR_SET_PDEATHSIG = 1  # Linux's number for: a signal when the parent ends
 
 LAST_LINES = 5
 PADDLE_LOG = re.compile(r"=+( |$)|FLAGS\(|[IW]\d{4} ")
@@ -279,6 +282,11 @@ def _end_with_parent() -> None:
     parent = os.environ.get(PARENT)
     if parent is None:  # `paddle.distributed.launch` looks after its processes itself
         return
+
+    if platform.system() == "Linux":  # it kills even who waits within Paddle, for a store
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):  # gone before that
+        os._exit(2)
 
     def watch() -> None:
         while os.getppid() == int(parent):

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -218,3 +220,38 @@ def talk(slow):
 @pytest.mark.skipif(not processes.has_gloo(), reason="no gloo")
 def test_process_0_says_that_it_takes_its_time():
     assert talk(slow=1) == ["1.0 5.0 [[0], [1]]"] * 2
+
+
+ALONE = """
+import os, signal, subprocess, sys, time
+worker = [sys.executable, "-c", (
+    "from maskrcnn_edu.system import processes\\n"
+    "print('here', flush=True)\\n"
+    "with processes.distributed(): pass"
+)]
+ports = [f"127.0.0.1:{port}" for port in (9, 10)]  # where nobody listens
+who = {"PADDLE_TRAINERS_NUM": "2", "PADDLE_TRAINER_ID": "1", "PADDLE_MASTER": ports[0]}
+who |= {"PADDLE_TRAINER_ENDPOINTS": ",".join(ports), "PADDLE_CURRENT_ENDPOINT": ports[1]}
+who["MASKRCNN_EDU_PARENT"] = str(os.getpid())
+pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+started = subprocess.Popen(worker, env={**os.environ, **who}, **pipes)
+started.stdout.readline()
+time.sleep(1)
+print(started.pid, started.poll(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not processes.has_gloo(), reason="Linux, with gloo")
+def test_who_waits_for_another_process_ends_with_its_parent():
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    worker, code = done.stdout.split()
+    assert code == "None"  # it was waiting
+    for _ in range(100):
+        stat = Path(f"/proc/{worker}/stat")
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    os.kill(int(worker), signal.SIGKILL)
+    pytest.fail("it still waits")
