@@ -306,29 +306,3 @@ def make_batch(dataset: CocoDataset, rows: Sequence[int], config: Config) -> Bat
 def loader(dataset: CocoDataset, config: Config, seed: int = 0) -> BatchLoader:
     """The batches that training draws from a dataset."""
     return build(config, Reader, ("TrainReader",)).loader(dataset, seed)
-
-
-# ---------------------------------------------------------------- until every notebook has changed
-
-
-def shapes_dataset(split: str = "train") -> CocoDataset:
-    """See `drawn_shapes`."""
-    return drawn_shapes(split)
-
-
-def course_config(changes: Sequence[str] = ()) -> Config:
-    """See `Course.config`."""
-    return load_course("shapes_fpn").config(*changes)
-
-
-def course_model() -> tuple[MaskRCNN, Config, ClassNames]:
-    """See `Course.model`."""
-    course = load_course("shapes_fpn")
-    return course.model(), course.config(), course.classes
-
-
-def new_model(config: Config | None = None, seed: int = 0) -> tuple[MaskRCNN, Config]:
-    """See `Course.new_model`."""
-    config = config or course_config()
-    paddle.seed(seed)
-    return build_model(config), config
