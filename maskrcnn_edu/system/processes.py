@@ -198,7 +198,9 @@ class Workers:
         return Path(self._folder.name) / f"{number}.txt"
 
     def pass_on(self, number: int, frame: object) -> None:
-        """Pass a signal on to all."""
+        """Pass a signal on to all; a second one stops at once, whoever waits for whom."""
+        if self.asked_to_stop:
+            raise KeyboardInterrupt
         self.asked_to_stop = True
         for process in self.processes:
             process.send_signal(number)

@@ -222,6 +222,24 @@ def test_process_0_says_that_it_takes_its_time():
     assert talk(slow=1) == ["1.0 5.0 [[0], [1]]"] * 2
 
 
+def test_a_second_signal_stops_at_once(monkeypatch):
+    monkeypatch.setattr(processes, "GRACE_PERIOD", 0.2)
+    deaf = (
+        "import signal, time; signal.signal(2, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    )
+    workers = Workers()
+    worker = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    worker.stdout.readline()
+    workers.processes.append(worker)
+    workers.pass_on(signal.SIGINT, None)
+    assert workers.asked_to_stop and worker.poll() is None
+    with pytest.raises(KeyboardInterrupt):
+        workers.pass_on(signal.SIGINT, None)
+    workers.stop()
+    assert worker.poll() is not None
+    worker.stdout.close()
+
+
 ALONE = """
 import os, signal, subprocess, sys, time
 worker = [sys.executable, "-c", (
