@@ -26,5 +26,6 @@ def test_every_cell_runs_with_the_pyramid(path, tmp_path, monkeypatch):
     notebook.cells.append(nbformat.v4.new_code_cell("print(course.name)"))
     where = {"metadata": {"path": str(FOLDER)}}
     NotebookClient(notebook, timeout=CELL_TIMEOUT, resources=where).execute()  # raises errors
-    (said,) = notebook.cells[-1].outputs
-    assert said["text"] == "short_fpn\n"  # and not the course of the stored outputs
+    # what the cell before left for later may come as well
+    said = [output.get("text", "") for output in notebook.cells[-1].outputs]
+    assert "short_fpn\n" in said  # and not the course of the stored outputs
