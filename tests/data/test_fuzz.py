@@ -115,7 +115,8 @@ def go_all_the_way(json_bytes, folder):
             assert code == 2
             signal.alarm(0)
             return None
-        bad = [row for row in range(len(dataset)) if dataset.image_issue(row)]
+        seen: dict = {}  # one picture under two names is an issue, too
+        bad = [row for row in range(len(dataset)) if dataset.image_issue(row, seen)]
         none_is_left = len(bad) == len(dataset)
         assert code == (2 if none_is_left else 1 if dataset.issues or bad else 0)
         if none_is_left:
@@ -277,7 +278,8 @@ def test_broken_bytes_of_images(tmp_path_factory, first, second):
     (folder / "a.png").write_bytes(first)  # the ending is wrong more often than not
     (folder / "b.jpg").write_bytes(second)
     dataset = go_all_the_way(json.dumps(sound()).encode(), folder)
-    assert dataset.issues == []  # the file has none; only images are broken
+    # the file has none; only images are broken, or so little that both are the same picture
+    assert {issue.message for issue in dataset.issues} <= {"it is the same picture as a.png"}
 
 
 # ---- absurd sizes --------------------------------------------------------------------

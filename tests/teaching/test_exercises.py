@@ -307,6 +307,7 @@ def test_what_cannot_be_stopped_is_left_alone(monkeypatch):
 
 def test_ctrl_c_ends_the_check_and_the_answer():
     """A real one, unlike a KeyboardInterrupt that the answer raises."""
+    before_us = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored
     started, rounds = threading.Event(), [0]
 
     def iou(a, b):
@@ -319,8 +320,11 @@ def test_ctrl_c_ends_the_check_and_the_answer():
         signal.raise_signal(signal.SIGINT)
 
     threading.Thread(target=press).start()
-    with pytest.raises(KeyboardInterrupt):
-        check("iou", iou)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            check("iou", iou)
+    finally:
+        signal.signal(signal.SIGINT, before_us)
     before = rounds[0]
     time.sleep(0.1)
     assert rounds[0] == before > 0
