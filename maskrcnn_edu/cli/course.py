@@ -6,14 +6,13 @@ Only the standard library is needed, so that the notebooks can be read before Pa
 from __future__ import annotations
 
 import argparse
-from importlib import metadata
 from pathlib import Path
 
 from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.system.os_errors import in_words
+from maskrcnn_edu.system.shipped import shipped_folder
 from maskrcnn_edu.teaching.student import without_answers
 
-PACKAGE = Path(__file__).parents[1]
 START = "start.ipynb"
 README = """\
 # maskrcnn_edu: the notebooks
@@ -37,7 +36,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """``course``"""
-    source, out = notebooks_folder(), Path(options.folder).expanduser()
+    source, out = shipped_folder("notebooks", START), Path(options.folder).expanduser()
     if out.is_file():
         raise ValueError(f"{out} is a file; name a folder")
     if out.resolve() == source.resolve():
@@ -63,24 +62,6 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:  # a home that cannot be written
         print(f"to see what moves, choose File > Trust Notebook there ({in_words(error)})")
     return 0
-
-
-def notebooks_folder() -> Path:
-    """Where the notebooks of this installation are.
-
-    Raises:
-        FileNotFoundError: they are not part of it.
-    """
-    repository = PACKAGE.parent
-    if (repository / "pyproject.toml").is_file() and (repository / "notebooks" / START).is_file():
-        return repository / "notebooks"
-    for file in metadata.files(PACKAGE.name) or ():  # the wheel puts them below share/
-        path = Path(str(file.locate()))
-        if file.name == START and path.is_file():
-            return path.resolve().parent
-    raise FileNotFoundError(
-        "this installation has no notebooks; pip install --force-reinstall brings them back"
-    )
 
 
 def deliver(path: Path, content: bytes) -> bool:

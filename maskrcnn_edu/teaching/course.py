@@ -32,6 +32,7 @@ from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.device import choose_device
 from maskrcnn_edu.system.os_errors import in_words
+from maskrcnn_edu.system.shipped import shipped_folder
 from maskrcnn_edu.system.suggest import did_you_mean
 from maskrcnn_edu.system.text_files import describe_value, read_text
 from maskrcnn_edu.weights.arrays import load_weights
@@ -254,6 +255,15 @@ KEYS = {
 
 
 # ---------------------------------------------------------------- data
+
+
+def photographs() -> Path:
+    """The folder of the photographs that come with the course; ``coins/`` there is a dataset.
+
+    Raises:
+        FileNotFoundError: this installation has none; the message names the cure.
+    """
+    return shipped_folder("data/photographs", "annotations.json")
 
 
 def drawn_shapes(split: str = "train") -> CocoDataset:

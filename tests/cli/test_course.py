@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from maskrcnn_edu import __version__
-from maskrcnn_edu.cli import course
 from maskrcnn_edu.cli.main import COMMANDS, main
+from maskrcnn_edu.system import shipped
 from maskrcnn_edu.teaching.student import BEGIN, without_answers
 
 SOURCE = Path(__file__).parents[2] / "notebooks"
@@ -96,10 +96,12 @@ def test_a_folder_that_cannot_be(tmp_path, capsys):
 
 
 def test_an_installation_without_notebooks_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(course, "PACKAGE", tmp_path / "maskrcnn_edu")
-    monkeypatch.setattr(course.metadata, "files", lambda name: None)
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "maskrcnn_edu")
+    monkeypatch.setattr(shipped.metadata, "files", lambda name: None)
     assert main(["course", str(tmp_path / "out")]) == 2
     assert "this installation has no notebooks" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match=r"no photographs; .* --force-reinstall"):
+        shipped.shipped_folder("data/photographs", "annotations.json")
 
 
 # ---- every command ---------------------------------------------------------------

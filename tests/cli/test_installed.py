@@ -100,15 +100,18 @@ def test_the_source_distribution_has_every_file_of_the_repository(built):
     assert not there - packed
 
 
-def test_the_wheel_has_the_package_the_model_the_notebooks_and_no_more(built):
+def test_the_wheel_has_package_model_notebooks_photographs_and_no_more(built):
     with zipfile.ZipFile(built[1]) as archive:
         names = [n for n in archive.namelist() if ".dist-info/" not in n]
     notebooks = {Path(n).name for n in names if n.endswith(".ipynb")}
     assert notebooks == {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    photographs = {n.split("/share/maskrcnn_edu/")[1] for n in names if "/data/photographs/" in n}
+    files = (path for path in (ROOT / "data" / "photographs").rglob("*") if path.is_file())
+    assert photographs == {path.relative_to(ROOT).as_posix() for path in files}
     modules = {n for n in names if n.startswith("maskrcnn_edu/")}
     package = {str(p.relative_to(ROOT)) for p in (ROOT / "maskrcnn_edu").rglob("*")
                if p.is_file() and p.suffix in (".py", ".yml", ".json", ".safetensors")}  # fmt: skip
-    assert modules == package and len(names) == len(modules) + len(notebooks)
+    assert modules == package and len(names) == len(modules | notebooks | photographs)
     assert built[1].stat().st_size < 12e6
 
 
@@ -128,6 +131,10 @@ def test_the_installed_package_is_the_wheels(installed):
     code = "import maskrcnn_edu; print(maskrcnn_edu.__file__)"
     assert str(installed.folder / "venv") in installed("python", "-c", code)
     assert "Paddle" in installed("maskrcnn-edu", "doctor")
+    code = "from maskrcnn_edu.teaching.course import photographs; print(photographs())"
+    found = Path(installed("python", "-c", code).splitlines()[-1])
+    assert str(installed.folder / "venv") in str(found)
+    assert len(list((found / "coins" / "train").iterdir())) == 25
 
 
 def test_the_course_is_written_and_runs(installed):
