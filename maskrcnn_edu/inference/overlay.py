@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ import paddle
 from matplotlib.figure import Figure
 from PIL import Image
 
-from maskrcnn_edu.structures import BitMask, Detections, GroundTruth, Segmentation
+from maskrcnn_edu.data.transforms import scale_and_shift
+from maskrcnn_edu.structures import BitMask, Detections, GroundTruth
 from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.viz.detections import draw_detections
 
@@ -105,7 +106,7 @@ class Overlay:
 
     def draw(self, class_names: Sequence[str]) -> Figure:
         """The figure of `draw_detections`."""
-        style, gt = self.style, self.gt and scaled(self.gt, self.scale)
+        style, gt = self.style, scale_and_shift(self.gt, self.scale[:2])
         detections = _cat(self.shown or [NOTHING])
         return draw_detections(
             self.image, detections, class_names, style.min_score, style.labels, gt, self.gt_names
@@ -117,17 +118,6 @@ class Overlay:
         inches = figure.axes[-1].get_position().size * figure.get_size_inches()
         dpi = self.size / max(inches) if self.size else DPI
         atomic_write(path, lambda p: figure.savefig(p, dpi=dpi, format="png"))
-
-
-def scaled(gt: GroundTruth, scale: np.ndarray) -> GroundTruth:
-    """Annotated objects (arrays) with all coordinates times ``scale`` [4] (x, y, x, y)."""
-
-    def of(segm: Segmentation) -> Segmentation:
-        if isinstance(segm, BitMask):
-            return BitMask(segm.pixels, segm.box * scale)
-        return [(part.reshape(-1, 2) * scale[:2]).ravel() for part in segm]
-
-    return replace(gt, boxes=gt.boxes * scale, segms=list(map(of, gt.segms)))
 
 
 NOTHING = Detections(

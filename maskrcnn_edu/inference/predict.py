@@ -224,9 +224,12 @@ def _overlays(
     rows = {Path(truth.file_name(i)).name: i for i in range(len(truth))}
     if not any(path.name in rows for path in paths):
         raise ValueError(f"{truth.json_file} annotates none of these {len(paths)} images")
-    names = truth.class_names
-    own = [truth[rows[path.name]].gt if path.name in rows else None for path in paths]
-    return [partial(Overlay, style=style, gt=gt, gt_names=names) for gt in own]
+
+    def beside(name: str, image: np.ndarray) -> Overlay:  # an image's masks when its turn comes
+        gt = truth[rows[name]].gt if name in rows else None
+        return Overlay(image, style, gt, truth.class_names)
+
+    return [partial(beside, path.name) for path in paths]
 
 
 def _check(model: MaskRCNN, classes: ClassNames) -> None:

@@ -176,7 +176,10 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, eta: float = 1.0) -
         Indices of the boxes that stay, int64, best first.
     """
     # of equal scores, the first one first
-    order = paddle.to_tensor(np.argsort(-scores.numpy(), kind="stable"))
+    try:
+        order = paddle.argsort(scores, descending=True, stable=True)
+    except TypeError:  # Paddle 2.6 has no stable sort; this one makes the host wait
+        order = paddle.to_tensor(np.argsort(-scores.numpy(), kind="stable"))
     return order[nms_sorted(boxes[order], iou_threshold, eta)]
 
 

@@ -9,7 +9,7 @@ import functools
 import inspect
 import math
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 
@@ -18,6 +18,10 @@ class Range(NamedTuple):
 
     words: str
     includes: Callable[[float], bool]
+
+
+class Length(int):
+    """How many numbers a list must have."""
 
 
 FROM_0 = Range("at least 0", lambda value: value >= 0)
@@ -36,6 +40,7 @@ Share = Annotated[float, Range("0 .. 1", lambda value: 0 <= value <= 1)]
 ShareAbove0 = Annotated[float, Range("above 0 and at most 1", lambda value: 0 < value <= 1)]
 ShareBetween = Annotated[float, Range("between 0 and 1", lambda value: 0 < value < 1)]
 ShareOrOff = Annotated[float, OR_OFF]
+FourFactors = Annotated[Sequence[Positive], Length(4)]
 
 
 def check(function: Callable, values: dict[str, Any], place: str = "") -> None:
@@ -49,12 +54,16 @@ def check(function: Callable, values: dict[str, Any], place: str = "") -> None:
     hints = typing.get_type_hints(function, include_extras=True)
     for name, value in values.items():
         for allowed in _ranges(hints.get(name)):
+            if isinstance(allowed, Length):
+                if len(value) != allowed:
+                    raise ValueError(f"{place}{name} must be {allowed} numbers, got {list(value)}")
+                continue
             for where, number in _numbers(place + name, value):
                 if not allowed.includes(number):
                     raise ValueError(f"{where} must be {allowed.words}, got {number}")
 
 
-def _ranges(hint: Any) -> list[Range]:
+def _ranges(hint: Any) -> list[Range | Length]:
     """The ranges in a type, in ``Positive | Sequence[Positive]`` two equal ones."""
     own = list(getattr(hint, "__metadata__", ()))
     return own + [found for part in typing.get_args(hint) for found in _ranges(part)]

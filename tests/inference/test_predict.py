@@ -192,6 +192,22 @@ def test_annotated_objects_shrink_with_the_image():
     assert outline.get_path().vertices.tolist() == [[0, 500], [20, 500], [20, 1500], [0, 500]]
 
 
+def test_annotations_are_decoded_when_their_image_is_drawn(tiny, tmp_path, monkeypatch):
+    """Masks of a whole dataset at once would take all memory."""
+    photos = [save(tmp_path / f"{i}.png") for i in range(3)]
+    images = [{"id": i, "file_name": f"{i}.png", "height": 30, "width": 40} for i in range(3)]
+    content = {"images": images, "categories": [{"id": 1, "name": "cat"}], "annotations": []}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    truth, read_rows, seen = CocoDataset(tmp_path / "a.json", tmp_path), [], []
+    own = CocoDataset.__getitem__
+    monkeypatch.setattr(CocoDataset, "__getitem__", lambda d, i: read_rows.append(i) or own(d, i))
+    predict_images(
+        *tiny, THREE, photos, tmp_path / "out", truth=truth,
+        on_image=lambda photo, found: seen.append(list(read_rows)),
+    )  # fmt: skip
+    assert seen == [[0], [0, 1], [0, 1, 2]]
+
+
 def test_annotations_of_other_images_are_refused(tiny, tmp_path):
     photo = save(tmp_path / "mine.png")
     content = {

@@ -8,6 +8,8 @@ from typing import get_type_hints
 import pytest
 
 from maskrcnn_edu.model import checks
+from maskrcnn_edu.model.bbox.head import BBoxHead, TwoFCHead
+from maskrcnn_edu.model.bbox.postprocess import RCNNBox
 from maskrcnn_edu.model.checks import Checked, Count, Positive, Share, check, checked, in_order
 
 TINY = 1e-9
@@ -91,3 +93,13 @@ def test_order():
         in_order(low=2, high=1)
     with pytest.raises(ValueError, match="must not exceed"):
         in_order(low=math.nan, high=1)
+
+
+@pytest.mark.parametrize("make", [
+    lambda weights: RCNNBox(weights),
+    lambda weights: BBoxHead(TwoFCHead(8, 8), 8, bbox_weight=weights),
+])  # fmt: skip
+@pytest.mark.parametrize("weights", [(1.0, 2.0, 3.0), (1.0,) * 5, ()])
+def test_a_list_of_the_wrong_length_is_refused(make, weights):
+    with pytest.raises(ValueError, match=r"must be 4 numbers, got \["):
+        make(weights)

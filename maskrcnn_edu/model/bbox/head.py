@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import paddle
 import paddle.nn.functional as F
@@ -13,7 +11,7 @@ from paddle.nn.initializer import Normal, XavierUniform
 from maskrcnn_edu.model.backbone import Res5Head
 from maskrcnn_edu.model.bbox.targets import BBoxAssigner
 from maskrcnn_edu.model.boxes import bbox2delta, delta2bbox
-from maskrcnn_edu.model.checks import Count, Positive, checked
+from maskrcnn_edu.model.checks import Count, FourFactors, checked
 from maskrcnn_edu.model.losses import GIoULoss, SIoULoss, SmoothL1Loss
 from maskrcnn_edu.model.ops.empty import apply_nonempty, cat, gather_pairs, is_empty, sum_or_zero
 from maskrcnn_edu.model.roi_align import RoIAlign
@@ -79,14 +77,12 @@ class BBoxHead(nn.Layer):
         bbox_assigner: BBoxAssigner | None = None,
         with_pool: bool = False,
         num_classes: Count = 80,
-        bbox_weight: Sequence[Positive] = (10.0, 10.0, 5.0, 5.0),
+        bbox_weight: FourFactors = (10.0, 10.0, 5.0, 5.0),
         bbox_loss: SmoothL1Loss | GIoULoss | SIoULoss | None = None,
         loss_normalize_pos: bool = False,
         cls_agnostic: bool = False,
     ):
         super().__init__()
-        if len(bbox_weight) != 4:
-            raise ValueError(f"bbox_weight must be 4 numbers, got {list(bbox_weight)}")
         _check_pool(with_pool, head)
         self.head = head
         self.roi_extractor = roi_extractor or RoIAlign()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +10,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import clip_bbox, delta2bbox, nms_sorted, nonempty_bbox
-from maskrcnn_edu.model.checks import AtMost1, Checked, Count, CountOrAll, Positive, ShareAbove0
+from maskrcnn_edu.model.checks import AtMost1, Checked, Count, CountOrAll, FourFactors, ShareAbove0
 from maskrcnn_edu.model.ops.empty import cat, gather_pairs, is_empty
 from maskrcnn_edu.structures import BBoxOutput, Detections, Proposals
 
@@ -27,7 +26,7 @@ class RCNNBox(Checked):
     Source: document, "BBoxPostProcess" (decode).
     """
 
-    prior_box_var: Sequence[Positive] = (10.0, 10.0, 5.0, 5.0)
+    prior_box_var: FourFactors = (10.0, 10.0, 5.0, 5.0)
     num_classes: Count = 80
 
     def __call__(self, deltas: Tensor, boxes: Tensor, im_shape: Tensor) -> Tensor:
