@@ -34,7 +34,7 @@ LONGER = ((0.33, 1.0, 3.0), (0.2, 1.0, 5.0))
 """Aspect ratios for objects that are long and thin; as many as is usual, as weights need it."""
 
 FEW_STEPS = 500
-"""Fewer train no detector, however few images there are."""
+"""A training from random weights is advised to take so many, however few images there are."""
 
 LONG_WARMUP = 0.2  # of a training
 
@@ -45,7 +45,8 @@ def advise(dataset: CocoDataset, config: Config, steps: int | None) -> list[str]
     Args:
         dataset: what is trained on.
         config: of the training.
-        steps: of the training; None if a clock ends it.
+        steps: of the training; None if nothing is to be said of its length (it was chosen, or
+            weights that have learned need less).
     """
     absent = [name for name, count in dataset.objects_per_class().items() if not count]
     lines = [] if steps is None else _about_length(len(dataset), config, steps)

@@ -106,6 +106,12 @@ def _add_checkpoints(command: argparse.ArgumentParser) -> None:
     )
 
 
+def steps_to_judge(options: argparse.Namespace, training: TrainingOptions) -> int | None:
+    """The length of a training that nobody has chosen; None where weights have learned before."""
+    chosen = options.steps or options.minutes or training.weights or training.pretrain
+    return None if chosen else training.budget.steps
+
+
 def run(options: argparse.Namespace) -> int:
     """``train``"""
     train_set = CocoDataset(options.train_json, options.train_images)
@@ -124,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
         return launch(processes, options.arguments)
     with distributed(), GracefulStop() as stop:
         if rank() == 0:
-            steps = None if options.steps or options.minutes else training.budget.steps
+            steps = steps_to_judge(options, training)
             _describe(train_set, val_set, [*advise(train_set, config, steps), rate_message])
         try:
             with TrainingBar(training.budget, visible=rank() == 0) as bar:

@@ -1,5 +1,6 @@
 """What is said about objects, anchors, image size and length of a training."""
 
+import argparse
 import json
 
 import numpy as np
@@ -8,9 +9,12 @@ from PIL import Image
 
 from maskrcnn_edu.cli.advice import advise, fitting
 from maskrcnn_edu.cli.main import main
+from maskrcnn_edu.cli.train import steps_to_judge
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
+from maskrcnn_edu.training.loop import Budget
+from maskrcnn_edu.training.run import TrainingOptions
 
 
 def square(x, y, side):
@@ -186,3 +190,13 @@ def test_train_gives_the_advice(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "1 steps (warm-up takes 50) are few for 4 images" in said
     assert "no object of dog" in said and "the anchors fit 100% of them" in said
+
+
+@pytest.mark.parametrize(
+    ("chosen", "known", "judged"),
+    [({}, {}, 36), ({"steps": 36}, {}, None), ({"minutes": 1.0}, {}, None),
+     ({}, {"pretrain": "coco"}, None), ({}, {"weights": "run"}, None)],
+)  # fmt: skip
+def test_a_chosen_length_and_a_fine_tuning_are_not_judged(chosen, known, judged):
+    options = argparse.Namespace(**{"steps": None, "minutes": None} | chosen)
+    assert steps_to_judge(options, TrainingOptions(Budget(steps=36), **known)) == judged
