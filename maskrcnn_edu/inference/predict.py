@@ -170,7 +170,7 @@ def predict_images(
     predict_one = partial(_predict_one, model, config, classes)
     out_dir.mkdir(parents=True, exist_ok=True)
     results, records, names = [], _records(paths), overlay_names(paths, out_dir)
-    key = made_by(model, config, classes, style, truth and truth.to_coco())
+    key = partial(made_by, model, config, classes, style, truth and truth.to_coco())
     with _kept(out_dir, key, results, records) as done, use_onednn(model, len(paths)):
         for path, record, name, overlay in zip(paths, records, names, overlays):
             try:
@@ -186,7 +186,9 @@ def predict_images(
 
 
 @contextlib.contextmanager
-def _kept(out_dir: Path, key: str, results: list[dict], records: list[dict]) -> Iterator[Done]:
+def _kept(
+    out_dir: Path, key: Callable[[], str], results: list[dict], records: list[dict]
+) -> Iterator[Done]:
     """Write ``results.json`` and ``photos.json`` after the block, however it ends.
 
     The block receives what the same call, by its ``key``, did before it was interrupted.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from maskrcnn_edu.config.yaml_files import Config
@@ -29,27 +29,27 @@ def made_by(model: MaskRCNN, config: Config, classes: ClassNames, *drawn: object
     return made.hexdigest()
 
 
-def leave_mark(out_dir: Path, key: str, records: Sequence[dict]) -> None:
+def leave_mark(out_dir: Path, key: Callable[[], str], records: Sequence[dict]) -> None:
     """Say that the work ended early, and which files it has seen.
 
     Args:
         out_dir: where ``photos.json`` and ``results.json`` are.
-        key: see `made_by`.
+        key: gives what `made_by` does; called here only, since it reads all weights.
         records: those of ``photos.json``.
     """
     done = [record["path"] for record in records if record["problem"] is None]
-    text = json.dumps({"made_by": key, "files": {path: _state(path) for path in done}})
+    text = json.dumps({"made_by": key(), "files": {path: _state(path) for path in done}})
     atomic_write(out_dir / MARK, lambda place: place.write_text(text, encoding="utf-8"))
 
 
-def take_over(out_dir: Path, key: str) -> Done:
+def take_over(out_dir: Path, key: Callable[[], str]) -> Done:
     """What the same call has done before it was interrupted; nothing if something has changed."""
     try:
         mark, photos, results = (
             read_json(out_dir / name) for name in (MARK, "photos.json", "results.json")
         )
         done = [r for r in photos if mark["files"].get(r["path"]) == _state(r["path"])]
-        if mark["made_by"] != key:
+        if mark["made_by"] != key():
             return {}
         return {
             (record["path"], record["overlay"]): (

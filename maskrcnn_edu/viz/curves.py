@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from maskrcnn_edu.viz.style import PALETTE
 
 LOSSES = ("loss_rpn_cls", "loss_rpn_reg", "loss_bbox_cls", "loss_bbox_reg", "loss_mask")
+LOSS_COLOURS = dict(zip(LOSSES, PALETTE[:3] + PALETTE[5:]))
+"""Those of every picture; PALETTE's yellow would not be seen on white."""
 SMOOTHING = 9  # logged steps that a point of a curve averages
 
 
@@ -27,7 +29,7 @@ def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     at = [s["step"] for s in steps]
-    for name, colour in zip(LOSSES, PALETTE[:3] + PALETTE[5:]):
+    for name, colour in LOSS_COLOURS.items():
         left.plot(at, _smooth([s[name] for s in steps]), label=name, color=colour)
     left.set(xlabel="step", title="losses (moving mean)", ylim=(0, None))
     left.legend(fontsize=11)

@@ -17,7 +17,7 @@ STEPS = 2  # of training in a cell that is meant to be watched
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_runs_with_the_pyramid(path, tmp_path, monkeypatch):
-    values = {**load_course("shapes_fpn").values.values, "steps": STEPS}
+    values = {**load_course("shapes_fpn").settings.values, "steps": STEPS}
     file = tmp_path / "short_fpn.yml"
     file.write_text(yaml.safe_dump(values))
     monkeypatch.setenv(VARIABLE, str(file))

@@ -14,10 +14,9 @@ from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.teaching.recorder import undisturbed
 from maskrcnn_edu.teaching.widgets.microscope import png_bytes
 from maskrcnn_edu.training.loop import Budget, train_steps
-from maskrcnn_edu.viz.style import PALETTE
+from maskrcnn_edu.viz.curves import LOSS_COLOURS
 
 LOOKS = 8
-COLOURS = PALETTE[6], PALETTE[4], PALETTE[2], PALETTE[0], PALETTE[5]
 
 
 class LiveTraining:
@@ -81,9 +80,9 @@ class LiveTraining:
         """The losses so far, one line each."""
         figure = Figure(figsize=(4.2, 3.8), layout="constrained")
         axes = figure.subplots()
-        for name, colour in zip(self.losses, COLOURS):
+        for name in self.losses:
             values = [step[name] for step in self.history]
-            axes.plot(range(1, len(values) + 1), values, color=colour, label=name)
+            axes.plot(range(1, len(values) + 1), values, color=LOSS_COLOURS[name], label=name)
         axes.set(xlim=(0, self.steps), ylim=(0, None), xlabel="step", title="loss of each step")
         figure.legend(fontsize=11, loc="outside lower center")
         return figure
