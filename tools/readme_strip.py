@@ -37,7 +37,7 @@ ROWS, COLUMNS, MASKS = 2, 3, 6
 
 def compute(row: int) -> tuple[TrainingStages, PredictionStages, list[str]]:
     """What the course's model computes of one validation image, training and predicting."""
-    course = load_course("shapes_fpn")
+    course = load_course("shapes_c4")
     model, batch = course.model(), course.batch([row])
     model.train()
     training = model(batch)
