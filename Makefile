@@ -5,6 +5,7 @@
 # make notebooks   run all notebooks again and store what they show; COURSE=FILE: with another
 #                  model or other images, into runs/notebooks
 # make student   the notebooks without answers, with them, and for nbgrader, in EDITIONS
+# make chinese   the notebooks in Chinese, in notebooks/zh
 # make slides   a slide show of each notebook's headings and pictures, in runs/slides
 # make wheel  the package, its notebooks and the course's model in one file, in dist/
 # make test-paddle26   the package's tests, and the demo, with Paddle 2.6.2
@@ -44,7 +45,7 @@ SLOW := inference/test_export.py inference/test_predict.py training/test_checkpo
   benchmarks/test_bench.py teaching/widgets/test_roi_align.py cli/test_installed.py \
   notebooks/test_second_model.py
 
-.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student slides wheel clean
+.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student chinese slides wheel clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) --overwrite \
@@ -92,6 +93,13 @@ endif
 
 student: $(VENV)/ready
 	$(BIN)/python -m instructor.editions $(EDITIONS)
+
+# From the catalogues in docs/locale; `python -m tools.catalogues update` takes changed texts in.
+chinese: $(VENV)/ready-tools
+	$(BIN)/python -m tools.catalogues build runs/zh
+	rm -rf notebooks/zh
+	cp -r runs/zh/notebooks notebooks/zh
+	$(BIN)/jupyter trust notebooks/zh/*.ipynb > /dev/null
 
 slides: $(VENV)/ready-tools
 	$(BIN)/python -m instructor.slides runs/slides

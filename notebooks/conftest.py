@@ -3,6 +3,7 @@
 import os
 
 CELL_TIMEOUT = 120  # seconds
+collect_ignore = ["zh"]  # the same cells (make chinese)
 
 
 def pytest_configure(config):

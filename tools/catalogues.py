@@ -22,21 +22,20 @@ from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.teaching.translation import prose_of, read_catalogue, translated
 
 ROOT = Path(__file__).parents[1]
-CATALOGUES = ROOT / "docs" / "locale" / "zh_CN"
 NOT_YET = {"docs/items.md", "docs/parity.md", "docs/speed.md"}  # English in both editions
 BILINGUAL = {"docs/glossary.md"}
 
 
-def sources(root: Path = ROOT) -> list[Path]:
+def sources() -> list[Path]:
     """The texts that have a translation: notebooks, README and guides."""
-    found = [root / "README.md", *root.glob("docs/*.md"), *root.glob("notebooks/*.ipynb")]
-    left_out = NOT_YET | BILINGUAL | {"docs/index.md"}
-    return sorted(p for p in found if p.relative_to(root).as_posix() not in left_out)
+    found = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.ipynb")]
+    left_out = NOT_YET | BILINGUAL
+    return sorted(p for p in found if p.relative_to(ROOT).as_posix() not in left_out)
 
 
-def catalogue_of(path: Path, root: Path = ROOT) -> Path:
+def catalogue_of(path: Path) -> Path:
     """Where a text's catalogue is."""
-    return (root / "docs" / "locale" / "zh_CN" / path.relative_to(root)).with_suffix(".po")
+    return (ROOT / "docs" / "locale" / "zh_CN" / path.relative_to(ROOT)).with_suffix(".po")
 
 
 def template(path: Path) -> Catalog:
@@ -72,7 +71,7 @@ def _write(place: Path, catalogue: Catalog) -> None:
 def faults(path: Path) -> list[str]:
     """What a text's catalogue lacks, a line each: a passage, and what is amiss with it."""
     place = catalogue_of(path)
-    name = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
+    name = place.relative_to(ROOT)
     if not place.is_file():
         return [f"{name}: is not there; run: python -m tools.catalogues update"]
     wanted, known = prose_of(path), read_catalogue(place)
