@@ -96,8 +96,9 @@ student: $(VENV)/ready
 
 # From the catalogues in docs/locale; `python -m tools.catalogues update` takes changed texts in.
 chinese: $(VENV)/ready-tools
+	@test ! -e notebooks/zh || { echo "notebooks/zh is there, perhaps with your changes: rename it, or remove it"; exit 1; }
+	rm -rf runs/zh
 	$(BIN)/python -m tools.catalogues build runs/zh
-	rm -rf notebooks/zh
 	cp -r runs/zh/notebooks notebooks/zh
 	$(BIN)/jupyter trust notebooks/zh/*.ipynb > /dev/null
 
