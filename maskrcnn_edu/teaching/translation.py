@@ -1,9 +1,10 @@
 """Prose in another language: a text's passages, looked up in a gettext catalogue.
 
 A passage is what one translates at once: a heading, a paragraph, an item of a list, a row of a
-table. Code, formulas that stand alone and everything that a notebook runs stay as they are, so
-there is one set of code cells for all languages. The catalogues are ``docs/locale/zh_CN/``;
-``tools/catalogues.py`` keeps them. They are read with Babel, which comes with JupyterLab.
+table, a comment in a piece of code. Code, formulas that stand alone and everything that a
+notebook runs stay as they are, so there is one set of code cells for all languages. The
+catalogues are ``docs/locale/zh_CN/``; ``tools/catalogues.py`` keeps them. They are read with
+Babel, which comes with JupyterLab.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from pathlib import Path
 
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _MARK = re.compile(r"^(\s*(?:#+|[-*]|\d+\.|>)\s+)(?=\S)")  # of a heading, an item, a quotation
+_COMMENT = re.compile(r"^((?:.*\s)?#\s+)(\S.*)$")
+_ASIDE = re.compile(
+    r"^(\s*\S+\s{2,}(?:#\s+)?)(\S.*)$"
+)  # of a list of files, in a fence of no language
 _NO_PROSE = re.compile(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<!--.*?-->|\]\([^)]*\)", re.DOTALL)
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 
@@ -49,10 +54,15 @@ def blocks(text: str) -> Iterator[str]:
 def passages(block: str) -> list[tuple[str, str]]:
     """A block's passages, each with the mark (``## ``, ``- ``) that stands before it.
 
-    The lines of a passage are joined, so that wrapping a text anew changes no passage.
+    The lines of a passage are joined, so that wrapping a text anew changes no passage. Of
+    code, the comments are passages and what stands before them is the mark.
     """
-    if _FENCE.match(block) or block.startswith("$$"):
-        return [("", block)]
+    if _FENCE.match(block):
+        remark = _ASIDE if block.partition("\n")[0].strip() == "```" else _COMMENT
+        remarks = ((line, remark.match(line)) for line in block.split("\n"))
+        return [found.groups() if found else (line, "") for line, found in remarks]
+    if block.startswith("$$"):
+        return [(block, "")]
     found: list[tuple[str, str]] = []
     for line in block.split("\n"):
         mark = _MARK.match(line)

@@ -45,8 +45,8 @@ def test_passages_are_what_one_translates_at_once():
         ("", "A paragraph that goes on, with `code`."),
         ("- ", "one item that goes on"),
         ("- ", "another item"),
-        ("", "```\ncode that stays\n\nand its blank line\n```"),
-        ("", "$$a = b$$"),
+        *(("```", ""), ("code that stays", ""), ("", ""), ("and its blank line", ""), ("```", "")),
+        ("$$a = b$$", ""),
         ("", "| size | count |"),
         ("", "|---|---:|"),
         ("", "| small | 3 |"),
@@ -74,6 +74,17 @@ def test_marks_code_and_formulas_stay_where_they_are():
         "- ONE ITEM THAT GOES ON\n- ANOTHER ITEM\n\n"
         "```\ncode that stays\n\nand its blank line\n```\n\n$$a = b$$\n\n"
         "| SIZE | COUNT |\n|---|---:|\n| SMALL | 3 |"
+    )
+
+
+def test_comments_in_code_and_remarks_in_a_list_of_files_are_passages():
+    code = "```bash\nmake test  # all of them\n# in a fresh clone\nrun a#b  c\n```"
+    assert translate_markdown(code, str.upper) == (
+        "```bash\nmake test  # ALL OF THEM\n# IN A FRESH CLONE\nrun a#b  c\n```"
+    )
+    files = "```\ndata/   five photographs\n  coins.py   one of them\nmake test\n```"
+    assert translate_markdown(files, str.upper) == (
+        "```\ndata/   FIVE PHOTOGRAPHS\n  coins.py   ONE OF THEM\nmake test\n```"
     )
 
 
