@@ -14,7 +14,8 @@ OUR_OWN = {  # the document has no word for these
     "锚框的目标", "特征金字塔（FPN）", "第五阶段（res5）", "坐标系（网络输入、原图）", "检测结果",
     "人群标注（iscrowd）", "非极大值抑制（NMS）", "分数（是否为物体）", "贴回原图",
     "栅格化", "RoI 对齐（RoIAlign）",
-    "共享特征",
+    "共享特征", "平均精度（AP）", "类别无关", "重复检测", "误检", "去向", "学习率调度",
+    "低质量匹配", "精确率", "配额", "召回率", "游程编码（RLE）",
 }  # fmt: skip
 
 
@@ -26,7 +27,7 @@ def test_the_name_is_there(row):
 
 def test_words_are_in_order_and_once():
     words = [row[0].lower() for row in ROWS]
-    assert words == sorted(set(words)) and len(words) == 41
+    assert words == sorted(set(words)) and len(words) == 53
 
 
 @pytest.mark.skipif(not DOCUMENT.is_file(), reason="the document is not here")
@@ -34,7 +35,7 @@ def test_words_are_in_order_and_once():
 def test_the_document_has_the_section_and_the_word(row):
     text = DOCUMENT.read_text(encoding="utf-8")
     headings = {line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("##")}
-    assert set(row[3].split(", ")) <= headings
+    assert row[3] == "—" or set(row[3].split(", ")) <= headings
     words = re.split(r"[，（）]", row[1])
     assert row[1] in OUR_OWN or any(word and word in text for word in words)
 
