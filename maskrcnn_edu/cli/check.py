@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from maskrcnn_edu.cli.advice import advise, default_steps
 from maskrcnn_edu.cli.messages import printable
@@ -19,6 +18,7 @@ from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.problems import Issue, table
 from maskrcnn_edu.data.transforms import Decode, Resize
 from maskrcnn_edu.system.files import atomic_write
+from maskrcnn_edu.system.progress import with_progress
 from maskrcnn_edu.viz.data import draw_ground_truth
 
 LONGEST_SIDE = 2000
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     if options.limit < 0:
         raise ValueError(f"--limit is {options.limit}, but must be 0 or more")
     dataset = CocoDataset(options.file, options.images)
-    rows, seen = tqdm(range(len(dataset)), unit="image", leave=False), {}
+    rows, seen = with_progress(range(len(dataset)), "image"), {}
     unreadable = {row: issue for row in rows if (issue := dataset.image_issue(row, seen))}
     issues = [*dataset.issues, *unreadable.values()]
     used = count_used(dataset, set(unreadable))
@@ -68,7 +68,7 @@ def draw_annotations(dataset: CocoDataset, without: Collection[int], folder: Pat
     if folder.resolve().is_relative_to(dataset.image_dir.resolve()):
         raise ValueError(f"--draw {folder}: images are there; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    for row in tqdm(set(range(len(dataset))) - set(without), unit="image", leave=False):
+    for row in with_progress(sorted(set(range(len(dataset))) - set(without)), "image"):
         sample = Decode()(dataset[row], (rng := np.random.default_rng()))
         if max(dataset.size(row)) > LONGEST_SIDE:
             sample = Resize((LONGEST_SIDE, LONGEST_SIDE))(sample, rng)

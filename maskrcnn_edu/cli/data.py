@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
 from maskrcnn_edu.cli.messages import printable
 from maskrcnn_edu.data.importers.index_masks import VOC_CLASSES, read_masks
 from maskrcnn_edu.data.importers.labelme import read_labelme
@@ -21,6 +19,7 @@ from maskrcnn_edu.data.problems import Issue, summarize, table
 from maskrcnn_edu.data.public import DATASETS, get_dataset
 from maskrcnn_edu.data.shapes import write_shapes
 from maskrcnn_edu.system.files import atomic_folder
+from maskrcnn_edu.system.progress import progress
 
 MIRROR = "MASKRCNN_EDU_MIRROR"
 FORMATS = {
@@ -143,7 +142,7 @@ def run_import(options: argparse.Namespace) -> int:
     else:
         splits = split(labeled, options.val_share, options.seed)
     total = sum(map(len, splits.values()))
-    with atomic_folder(options.out) as unfinished, tqdm(total=total, unit="image") as bar:
+    with atomic_folder(options.out) as unfinished, progress(total, unit="image") as bar:
         issues += write_dataset(splits, unfinished, classes, link=options.link, on_image=bar.update)
     if issues:
         print(printable(table(issues, options.limit)))

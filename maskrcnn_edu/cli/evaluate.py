@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from maskrcnn_edu.cli.messages import printable
 from maskrcnn_edu.cli.options import add_weights, own_config
 from maskrcnn_edu.config.build import build
@@ -14,9 +12,10 @@ from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.problems import summarize
 from maskrcnn_edu.data.reader import Reader
 from maskrcnn_edu.inference.class_match import match_dataset
-from maskrcnn_edu.inference.evaluate import Evaluation, evaluate, write_results
+from maskrcnn_edu.inference.evaluate import CURVES, Evaluation, class_table, evaluate, write_results
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.system.processes import distributed, launch, rank, should_launch, world_size
+from maskrcnn_edu.system.progress import progress
 from maskrcnn_edu.weights.folder import load_model
 from maskrcnn_edu.weights.pretrained import stored_classes
 from maskrcnn_edu.weights.zoo import find_weights
@@ -27,7 +26,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add_weights(command)
     command.add_argument("--json", required=True, help="COCO annotation file")
     command.add_argument("--images", required=True, help="folder of its images")
-    command.add_argument("--out", required=True, help="folder for bbox.json, segm.json, ap.txt")
+    command.add_argument("--out", required=True, help="folder for results, AP and curves")
     command.add_argument(
         "--processes", type=int, default=1, help="share the images among so many processes"
     )
@@ -50,11 +49,11 @@ def run(options: argparse.Namespace) -> int:
         result = _measure(model, dataset, ids, reader)
     if result is None:  # process 0 writes and prints for all
         return 0
-    print(result.tables, flush=True)  # whatever becomes of the files
+    print(f"{result.tables}\n{class_table(result)}\n", flush=True)  # whatever becomes of the files
     write_results(result, options.out)
     if result.left_out:
         print(f"{len(result.left_out)} images cannot be read and do not count: {result.left_out}")
-    print(f"bbox.json, segm.json, ap.json and ap.txt are in {options.out}")
+    print(f"bbox.json, segm.json, ap.json, ap.txt and {CURVES} are in {options.out}")
     print(summary(result))
     return 0
 
@@ -76,7 +75,7 @@ def _measure(
 ) -> Evaluation | None:
     """Evaluate with a progress bar; the other processes are about as far as this one."""
     total = len(dataset)
-    with tqdm(total=total, unit="image", disable=rank() > 0) as bar:
+    with progress(total, rank() == 0, unit="image") as bar:
 
         def advance(images: int) -> None:
             bar.update(min(images * world_size(), total - bar.n))

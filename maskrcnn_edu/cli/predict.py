@@ -10,20 +10,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from maskrcnn_edu.cli.messages import printable
 from maskrcnn_edu.cli.options import add_weights, own_config
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.image_file import count_frames
+from maskrcnn_edu.inference.annotations import write_coco, write_labelme
 from maskrcnn_edu.inference.class_match import match_all
 from maskrcnn_edu.inference.overlay import OverlayStyle
 from maskrcnn_edu.inference.predict import find_images, predict_images
 from maskrcnn_edu.structures import Detections
 from maskrcnn_edu.system.interrupt import handle_signals
+from maskrcnn_edu.system.progress import progress
+from maskrcnn_edu.system.text_files import read_json
 from maskrcnn_edu.viz.fonts import font_advice
 from maskrcnn_edu.weights.folder import ClassNames, load_model, read_classes
 from maskrcnn_edu.weights.pretrained import stored_classes
+
+LABELME, COCO = "labelme", "instances.json"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -39,6 +42,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--min-score", type=float, default=0.5, help="draw from this score up (default: 0.5)"
     )
+    _add_drawing(command)
+    command.add_argument(
+        "--labelme", action="store_true",
+        help=f"write OUT/{LABELME}: the images, with what is drawn as LabelMe files to correct",
+    )  # fmt: skip
+    command.add_argument(
+        "--coco", action="store_true",
+        help=f"write OUT/{COCO}: what is drawn as annotations in COCO format",
+    )  # fmt: skip
+    command.set_defaults(run=run)
+
+
+def _add_drawing(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--labels", choices=("auto", "none"), default="auto",
         help="none: no text in overlays (default: what finds room)",
@@ -50,7 +66,6 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--truth", metavar="JSON", help="annotations in COCO format, to draw beside the detections"
     )
-    command.set_defaults(run=run)
 
 
 def pixels(text: str) -> float:
@@ -61,6 +76,11 @@ def pixels(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """``predict``: 0 if all images could be read, 1 if some could not, 2 if none could."""
     paths = find_images(options.images)
+    if options.labelme and (Path(options.out) / LABELME).exists():
+        raise ValueError(
+            f"{Path(options.out) / LABELME} is there already, perhaps corrected: choose another "
+            "--out, or remove it"
+        )
     style = OverlayStyle(options.min_score, options.labels, options.size)
     truth = CocoDataset(options.truth, paths[0].parent) if options.truth else None
     named = read_classes(options.classes) if options.classes else None
@@ -81,7 +101,25 @@ def run(options: argparse.Namespace) -> int:
                 f"in {options.out}/results.json, and the same command goes on from there"
             )
             return 143 if terminated else 130
+    _write_annotations(results, classes, options)
     return summary(bar.unreadable, len(paths), results, options)
+
+
+def _write_annotations(
+    results: list[dict], classes: ClassNames, options: argparse.Namespace
+) -> None:
+    """What ``--labelme`` and ``--coco`` ask for, of the images that could be read."""
+    out = Path(options.out)
+    photos = [photo for photo in read_json(out / "photos.json") if photo["problem"] is None]
+    if options.labelme and photos:
+        write_labelme(results, photos, out / LABELME, options.min_score)
+        print(
+            f"correct them: labelme {out / LABELME}\nthen: maskrcnn-edu data import labelme "
+            f"{out / LABELME} --out NEW_FOLDER"
+        )
+    if options.coco and photos:
+        images = write_coco(results, photos, out / COCO, options.min_score, classes)
+        print(f"{out / COCO} names images in {images}")
 
 
 def summary(
@@ -130,7 +168,7 @@ class ImageBar:
     """
 
     def __init__(self, total: int):
-        self.bar = tqdm(total=total, unit="image")
+        self.bar = progress(total, unit="image")
         self.unreadable: list[Path] = []
 
     def __enter__(self) -> ImageBar:

@@ -6,9 +6,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from tqdm import tqdm
-
 from maskrcnn_edu.cli.advice import advise, default_steps
+from maskrcnn_edu.cli.evaluate import summary
 from maskrcnn_edu.cli.finetune_options import add_finetuning, with_batch_size
 from maskrcnn_edu.cli.messages import printable
 from maskrcnn_edu.cli.options import add_set
@@ -18,6 +17,12 @@ from maskrcnn_edu.config.yaml_files import Config, shipped_configs
 from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.problems import summarize
 from maskrcnn_edu.data.reader import Reader
+from maskrcnn_edu.inference.evaluate import (
+    CURVES,
+    Evaluation,
+    class_table,
+    save_precision_recall,
+)
 from maskrcnn_edu.system.interrupt import GracefulStop
 from maskrcnn_edu.system.processes import (
     best_process_count,
@@ -27,11 +32,12 @@ from maskrcnn_edu.system.processes import (
     should_launch,
     world_size,
 )
+from maskrcnn_edu.system.progress import progress
 from maskrcnn_edu.training.amp import DTYPES, check_amp
 from maskrcnn_edu.training.checkpoint import CheckpointInterval
 from maskrcnn_edu.training.loop import Budget, Step
 from maskrcnn_edu.training.run import TrainingOptions, train
-from maskrcnn_edu.training.run_folder import CheckpointPolicy, History, Interrupted
+from maskrcnn_edu.training.run_folder import BestWeights, CheckpointPolicy, History, Interrupted
 from maskrcnn_edu.viz.curves import draw_curves
 from maskrcnn_edu.weights.zoo import MODEL_ZOO, find_weights
 
@@ -136,13 +142,13 @@ def run(options: argparse.Namespace) -> int:
             with TrainingBar(training.budget, visible=rank() == 0) as bar:
                 _, history = train(
                     config, train_set, val_set, options.out, training,
-                    on_step=bar, on_message=bar.log, stop=stop,
+                    on_step=bar, on_message=bar.log, on_look=bar.look, stop=stop,
                 )  # fmt: skip
         except Interrupted as interrupted:
             print(f"{interrupted}. Go on with: {_resume_command(options)}", flush=True)
             return stop.exit_code
     if rank() == 0:
-        _draw_curves(history, Path(options.out))
+        _conclude(history, bar.result, Path(options.out))
     return 0
 
 
@@ -213,19 +219,29 @@ def _describe(train_set: CocoDataset, val_set: CocoDataset, lines: list[str]) ->
     print(f"training in {processes} process{'es' if processes > 1 else ''}", flush=True)
 
 
-def _draw_curves(history: History, out: Path) -> None:
+def _conclude(history: History, result: Evaluation | None, out: Path) -> None:
+    """Draw the curves, and say what is where; ``result``: of the last look, if one was made."""
     draw_curves(history.steps, history.evaluations).savefig(out / "curves.png", dpi=110)
-    print(f"weights, metrics.jsonl and curves.png are in {out}")
+    if result is not None:
+        print(f"\n{class_table(result)}\n")
+        save_precision_recall(result, out / CURVES)
+        print(f"{out / CURVES}: the same as curves")
+    best = BestWeights.find(out)
+    if best.step:
+        look = f"step {best.step}, mask AP {best.ap:.3f}"
+        print(f"{best.folder}: the weights of the best look ({look})")
+    print(f"{out}: the weights of the last step, metrics.jsonl and curves.png")
 
 
 class TrainingBar:
-    """A progress bar with the five losses, images per second and the time left."""
+    """The five losses, images per second and the time left, see `progress`."""
 
     def __init__(self, budget: Budget, visible: bool = True):
         self.minutes = budget.minutes
         unit = "s" if budget.minutes else "step"
         total = round(60 * budget.minutes) if budget.minutes else budget.steps
-        self.bar = tqdm(total=total, unit=unit, disable=not visible, dynamic_ncols=True)
+        self.bar = progress(total, visible, unit=unit)
+        self.result: Evaluation | None = None
 
     def __enter__(self) -> TrainingBar:
         return self
@@ -238,12 +254,17 @@ class TrainingBar:
         if not self.bar.disable:
             self.bar.write(message)
 
+    def look(self, step: Step, result: Evaluation, images: int) -> None:
+        """Show the AP of a look, and remember it."""
+        self.result = result
+        self.log(f"step {step.step}: {summary(result)}  ({images} validation images)")
+
     def __call__(self, step: Step) -> None:
         """Show a step."""
         if self.bar.disable:
             return
-        self.bar.update(int(step.seconds if self.minutes else step.step) - self.bar.n)
-        if step.step % 5 == 0 or step.progress >= 1.0:
+        if step.step % 5 == 0 or step.step == 1 or step.progress >= 1.0:
             losses = {k.removeprefix("loss_"): f"{v:.3f}" for k, v in step.losses().items()}
             speed = f"{step.images / step.seconds:.1f}"
             self.bar.set_postfix({**losses, "images/s": speed, "step": step.step})
+        self.bar.update(int(step.seconds if self.minutes else step.step) - self.bar.n)

@@ -7,9 +7,10 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from paddle.io import Subset
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -23,10 +24,13 @@ from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.system.processes import all_gather_object, rank, world_size
+from maskrcnn_edu.viz.precision_recall import draw_precision_recall
 
 STATISTICS = (
     "AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl",
 )  # fmt: skip
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+CURVES = "precision_recall.png"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class Evaluation:
         tables: pycocotools' printed tables.
         results: the detections in COCO's results format.
         left_out: ids of images whose file cannot be read; they do not count.
+        classes: names of the annotation file's C classes, by rising id.
+        precision: of ``bbox`` and ``segm``, what pycocotools' AP is the mean of: [T, R, C], at
+            `IOU_THRESHOLDS` and recalls 0, 0.01 .. 1; -1 for a class without objects.
     """
 
     bbox: dict[str, float]
@@ -46,6 +53,23 @@ class Evaluation:
     tables: str
     results: list[dict]
     left_out: Sequence[int] = ()
+    classes: Sequence[str] = ()
+    precision: dict[str, np.ndarray] = field(default_factory=dict, compare=False)
+
+    def class_ap(self) -> list[dict[str, str | float]]:
+        """Each class's ``name``, and its ``segm_AP``, ``segm_AP50``, ``bbox_AP``, ``bbox_AP50``.
+
+        The mean over classes is what ``bbox`` and ``segm`` say; -1 for a class without objects.
+        """
+        return [
+            {"name": name}
+            | {
+                f"{kind}_{word}": float(self.precision[kind][rows, :, c].mean())
+                for kind in ("segm", "bbox")
+                for word, rows in (("AP", slice(None)), ("AP50", 0))
+            }
+            for c, name in enumerate(self.classes)
+        ]
 
 
 def evaluate(
@@ -168,7 +192,7 @@ def coco_evaluate(
     """
     with contextlib.redirect_stdout(io.StringIO()):
         annotations = _to_coco(truth)
-    printed, statistics = io.StringIO(), {}
+    printed, statistics, precision = io.StringIO(), {}, {}
     for kind in ("bbox", "segm"):
         with contextlib.redirect_stdout(io.StringIO()):
             detections = _results_to_coco(annotations, split_results(results, kind))
@@ -180,7 +204,11 @@ def coco_evaluate(
             print(f"{kind}:")
             coco_eval.summarize()
         statistics[kind] = dict(zip(STATISTICS, map(float, coco_eval.stats)))
-    return Evaluation(**statistics, tables=printed.getvalue(), results=results)
+        precision[kind] = coco_eval.eval["precision"][..., 0, -1]  # all areas, 100 detections
+    names = [c["name"] for c in annotations.loadCats(coco_eval.params.catIds)]
+    tables = printed.getvalue()
+    return Evaluation(**statistics, tables=tables, results=results, classes=names,
+                      precision=precision)  # fmt: skip
 
 
 def _to_coco(source: str | Path | dict) -> COCO:
@@ -199,13 +227,34 @@ def _results_to_coco(truth: COCO, results: list[dict]) -> COCO:
     return _to_coco({**truth.dataset, "annotations": []})
 
 
+def class_table(evaluation: Evaluation) -> str:
+    """A line of AP for every class; ``-`` where there is no object to find."""
+    rows = evaluation.class_ap()
+    width = max(len("class"), *(len(row["name"]) for row in rows))
+    lines = [f"{'class':{width}}  mask AP   AP50 box AP   AP50"]
+    for row in rows:
+        name, *numbers = row.values()
+        words = (f"{'-' if n < 0 else format(n, '.3f'):>7}" for n in numbers)
+        lines.append(f"{name:{width}}  {''.join(words)}")
+    return "\n".join(lines)
+
+
+def save_precision_recall(evaluation: Evaluation, path: Path) -> None:
+    """A PNG file of the masks' precision against recall."""
+    precision = evaluation.precision["segm"]
+    figure = draw_precision_recall(precision, evaluation.classes, IOU_THRESHOLDS, "masks")
+    atomic_write(path, lambda place: figure.savefig(place, dpi=110, format="png"))
+
+
 def write_results(evaluation: Evaluation, folder: str | Path) -> None:
-    """Write ``bbox.json``, ``segm.json`` (COCO's results format), ``ap.json``, ``ap.txt``."""
+    """Write ``bbox.json`` and ``segm.json`` (COCO's results format), AP in two files, `CURVES`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     boxes, masks = (split_results(evaluation.results, kind) for kind in ("bbox", "segm"))
-    ap = {"bbox": evaluation.bbox, "segm": evaluation.segm}
+    ap = {"bbox": evaluation.bbox, "segm": evaluation.segm, "classes": evaluation.class_ap()}
     texts = {"bbox.json": json.dumps(boxes), "segm.json": json.dumps(masks)}
-    texts |= {"ap.json": json.dumps(ap, indent=1), "ap.txt": evaluation.tables}
+    tables = f"{evaluation.tables}{class_table(evaluation)}\n"
+    texts |= {"ap.json": json.dumps(ap, indent=1), "ap.txt": tables}
     for name, text in texts.items():
         atomic_write(folder / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))
+    save_precision_recall(evaluation, folder / CURVES)

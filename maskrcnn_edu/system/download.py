@@ -17,9 +17,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tqdm import tqdm
-
 from maskrcnn_edu.system.files import rename_synced
+from maskrcnn_edu.system.progress import progress
 
 CHUNK = 1 << 18  # bytes
 TIMEOUT = 30  # seconds without a byte
@@ -152,8 +151,10 @@ def _transfer(url: str, part: _Part, quiet: bool, max_bytes: int | None) -> None
         _refuse_more(part, total, max_bytes)
         require_disk_space(part.content.parent, coming, part.name)
         with (
-            tqdm(total=total or None, initial=part.size, unit="B", unit_scale=True,
-                 desc=part.name, disable=quiet) as bar,
+            progress(
+                total or None, not quiet, initial=part.size, unit="B", unit_scale=True,
+                desc=part.name,
+            ) as bar,
             part.content.open("ab") as file,
         ):  # fmt: skip
             while chunk := response.read(CHUNK):

@@ -6,9 +6,10 @@ weight. So a step is checked before its gradients move the weights.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,15 @@ def not_finite(model: nn.Layer) -> tuple[list[str], list[str]]:
 
 def _all_finite(tensor: Tensor) -> bool:
     return bool(np.isfinite(tensor.numpy()).all())
+
+
+@contextlib.contextmanager
+def dumped(folder: Path) -> Iterator[None]:
+    """A `NotFiniteError` within the block becomes a ValueError with what `dump` says."""
+    try:
+        yield
+    except NotFiniteError as problem:
+        raise ValueError(dump(problem, folder)) from problem
 
 
 def dump(problem: NotFiniteError, folder: Path) -> str:

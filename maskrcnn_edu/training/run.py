@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from maskrcnn_edu.training.amp import check_amp
 from maskrcnn_edu.training.checkpoint import check_finite, fingerprint
 from maskrcnn_edu.training.freezing import freeze
 from maskrcnn_edu.training.loop import Budget, Step, train_steps
-from maskrcnn_edu.training.nan_guard import MAX_SKIPPED_STEPS, NanGuard, NotFiniteError, dump
+from maskrcnn_edu.training.nan_guard import MAX_SKIPPED_STEPS, NanGuard, dumped
 from maskrcnn_edu.training.preflight import check_data, check_start
 from maskrcnn_edu.training.run_folder import CheckpointPolicy, History, RunFolder
 from maskrcnn_edu.weights.arrays import load_weights
@@ -35,12 +35,15 @@ from maskrcnn_edu.weights.folder import ClassNames, save_model
 from maskrcnn_edu.weights.pretrained import load_pretrained
 
 LOG_EVERY = 10
-EVAL_AT = (1 / 3, 2 / 3)
-"""Shares of the training after which the model is evaluated."""
+EVAL_AT = (1 / 3, 2 / 3, 1.0)
+"""Shares of the training after which the model is evaluated: a look."""
 EVAL_IMAGES = 40
 """Validation images of such an evaluation (whole batches)."""
 RELATIONSHIP_BATCHES = 100
 Batches = Annotated[int, Range("at least 1 batch", lambda batches: batches >= 1)]
+OnLook = Callable[[Step, Evaluation, int], None]
+"""Is called with the step of a look, its AP, and the number of images that this is of."""
+
 Seed = Annotated[int, Range("from 0 to 2**32 - 1", lambda seed: 0 <= seed < 2**32)]
 
 
@@ -80,7 +83,7 @@ def train(
     config: Config, train_set: CocoDataset, val_set: CocoDataset, out_dir: str | Path,
     options: TrainingOptions, *, on_step: Callable[[Step], None] = lambda step: None,
     on_message: Callable[[str], None] = lambda message: None,
-    stop: Callable[[], bool] = lambda: False,
+    on_look: OnLook = lambda *look: None, stop: Callable[[], bool] = lambda: False,
 ) -> tuple[MaskRCNN, History]:  # fmt: skip
     """Train a model on a dataset, evaluate it on the way, save it.
 
@@ -89,10 +92,12 @@ def train(
     Args:
         config: the configuration; its ``num_classes`` must be the dataset's.
         train_set, val_set: the data.
-        out_dir: receives ``metrics.jsonl``, ``checkpoints`` and the model's folder contents.
+        out_dir: receives ``metrics.jsonl``, ``checkpoints``, the model's folder contents, and
+            in ``best`` those of the look with the highest mask AP.
         options: how to train.
         on_step: called after every step (progress bar, recorder).
         on_message: called with what the user should know about weights and checkpoints.
+        on_look: called after an evaluation on the way, and the last step's, in process 0.
         stop: asked before every step; True ends the training early.
 
     Raises:
@@ -106,35 +111,35 @@ def train(
     check_data(train_set, val_set, on_message)
     settings = run_settings(config, train_set, val_set, options, amp)
     run = RunFolder(Path(out_dir), settings, options.checkpoints, on_message)
-    with run.in_use():
+    with run.in_use(), dumped(run.dump_folder):
         start = run.open()
         reader, val_reader = (build(config, Reader, (f"{x}Reader",)) for x in ("Train", "Eval"))
         model = _new_model(config, train_set, reader, options, on_message)
-        loader = reader.loader(train_set, options.seed, rank(), world_size())
         guard = NanGuard(model, MAX_SKIPPED_STEPS if amp == "fp16" else 0)
         steps = train_steps(
-            model, loader, options.budget, *build_optimizer(config, model), seed=options.seed,
+            model, reader.loader(train_set, options.seed, rank(), world_size()),
+            options.budget, *build_optimizer(config, model), seed=options.seed,
             start=start, stop=stop, guard=guard, amp=amp, accumulate=options.accumulate,
         )  # fmt: skip
         run.begin()
+        save = partial(_save_model, model, config, train_set)
         evaluate_now = partial(evaluate_briefly, model, val_set, val_reader, train_set)
-        try:
-            _run_steps(steps, run, guard, evaluate_now, on_step)
-        except NotFiniteError as problem:
-            raise ValueError(dump(problem, run.dump_folder)) from problem
+        look = partial(_look, run, evaluate_now, save, on_look)
+        _run_steps(steps, run, guard, look, on_step)
         if rank() == 0:
             run.check_finished()
-            _save_model(out_dir, model, config, train_set)
+            save(out_dir)
     return model, run.history
 
 
 def _save_model(
-    out_dir: str | Path, model: MaskRCNN, config: Config, train_set: CocoDataset
-) -> None:
+    model: MaskRCNN, config: Config, train_set: CocoDataset,
+    out_dir: str | Path, facts: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
     """Write the model's folder, unless a weight is not finite."""
     check_finite({name: value.numpy() for name, value in model.state_dict().items()})
     classes = ClassNames(train_set.class_names, train_set.category_ids)
-    save_model(out_dir, model, config, classes)
+    save_model(out_dir, model, config, classes, facts)
 
 
 def run_settings(
@@ -216,10 +221,10 @@ def _run_steps(
     steps: Iterator[Step],
     run: RunFolder,
     guard: NanGuard,
-    evaluate_now: Callable[[], tuple[Evaluation, int]],
+    look: Callable[[Step], None],
     on_step: Callable[[Step], None],
 ) -> None:
-    """Run the steps; log losses, evaluate, write checkpoints."""
+    """Run the steps; log losses, look at the model, write checkpoints."""
     if rank() > 0:  # process 0 measures, evaluates and saves for all
         for step in steps:
             on_step(step)
@@ -232,15 +237,30 @@ def _run_steps(
             _log_losses(run.history, step)
         if eval_at and step.progress >= eval_at[0]:
             eval_at.pop(0)
+            guard.finish()  # a bad step must not become the best weights
             pause_others()
-            _log_evaluation(run.history, step, *evaluate_now())
+            look(step)
         if run.is_due(step):
-            guard.finish()  # a bad step must not become a checkpoint
+            guard.finish()  # nor a checkpoint
             pause_others()  # while the disk is slow
             run.save(step)
     guard.finish()
     if step is not None:
         run.close(step)
+
+
+def _look(
+    run: RunFolder,
+    evaluate_now: Callable[[], tuple[Evaluation, int]],
+    save: Callable[[Path, dict[str, str]], None],
+    on_look: OnLook,
+    step: Step,
+) -> None:
+    """Evaluate, write it down, and keep the weights if they are the best so far."""
+    result, images = evaluate_now()
+    _log_evaluation(run.history, step, result, images)
+    run.best.offer(result.segm["AP"], step.step, save)
+    on_look(step, result, images)
 
 
 def evaluate_briefly(

@@ -26,6 +26,10 @@ from maskrcnn_edu.training.checkpoint import (
 )
 from maskrcnn_edu.training.loop import Step
 from maskrcnn_edu.weights.arrays import WEIGHTS
+from maskrcnn_edu.weights.safetensors_file import read_safetensors
+
+BEST = "best"
+"""The folder within a run's for its `BestWeights`."""
 
 
 @dataclass
@@ -120,6 +124,45 @@ class CheckpointPolicy:
             raise ValueError(f"at least 1 checkpoint must be kept, not {self.keep}")
 
 
+@dataclass
+class BestWeights:
+    """A model's folder with the weights of the look with the highest mask AP.
+
+    Which look it was stands in the header of the weights, so it is there whole, or not at all,
+    and a run that goes on knows it.
+
+    Attributes:
+        folder: holds them.
+        step: of the look; 0 if there was none yet.
+        ap: its mask AP.
+    """
+
+    folder: Path
+    step: int = 0
+    ap: float = 0.0
+
+    @classmethod
+    def find(cls, run: Path) -> BestWeights:
+        """Those in the folder of a run; none if they are damaged."""
+        folder = run / BEST
+        try:
+            facts = read_safetensors(folder / WEIGHTS)[1]
+            return cls(folder, int(facts["step"]), float(facts["segm_AP"]))
+        except (OSError, ValueError, KeyError):
+            return cls(folder)
+
+    def offer(self, ap: float, step: int, save: Callable[[Path, dict[str, str]], None]) -> None:
+        """Keep the weights of a look unless an earlier one was better; -1 is no AP.
+
+        Args:
+            ap, step: of the look.
+            save: writes a model's folder, and facts into its weights.
+        """
+        if ap >= self.ap:
+            save(self.folder, {"step": str(step), "segm_AP": repr(ap)})
+            self.step, self.ap = step, ap
+
+
 class Interrupted(Exception):
     """A training was asked to stop, and did; the message names what was saved."""
 
@@ -128,7 +171,7 @@ class RunFolder:
     """The files of one training: its metrics, its checkpoints, and that they fit together.
 
     Args:
-        out_dir: receives ``metrics.jsonl`` and ``checkpoints``; made, if needed.
+        out_dir: receives ``metrics.jsonl``, ``checkpoints`` and ``best``; made, if needed.
         run_settings: what must be the same when the run goes on (a word -> its value).
         policy: when to save, and whether to go on.
         log: called with what the user should know.
@@ -148,6 +191,7 @@ class RunFolder:
         self.log = log
         self.checkpoints = CheckpointFolder(out_dir / "checkpoints", policy.keep)
         self.history = History()
+        self.best = BestWeights.find(out_dir) if policy.resume else BestWeights(out_dir / BEST)
         self.finished = False
         self._saved = TrainingProgress()
         self._goes_on = False
@@ -236,7 +280,9 @@ class RunFolder:
         if (self.out_dir / WEIGHTS).is_file():
             self.log(f"the run that was in {self.out_dir} is replaced (--overwrite)")
         self.history = History(self.out_dir / "metrics.jsonl")
-        for old in (*self.checkpoints.files(), self.history.path, self.out_dir / WEIGHTS):
+        self.best = BestWeights(self.out_dir / BEST)
+        weights = self.out_dir / WEIGHTS, self.best.folder / WEIGHTS
+        for old in (*self.checkpoints.files(), self.history.path, *weights):
             old.unlink(missing_ok=True)
 
     def is_due(self, step: Step) -> bool:

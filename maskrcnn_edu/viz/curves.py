@@ -16,28 +16,28 @@ SMOOTHING = 9  # logged steps that a point of a curve averages
 
 
 def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
-    """Loss curves, and AP on the validation images.
+    """Loss curves, and AP on the validation images, on one axis of steps.
 
     Args:
         steps: `maskrcnn_edu.training.run_folder.History.steps`.
         evaluations: `maskrcnn_edu.training.run_folder.History.evaluations`.
 
     Returns:
-        A figure with one line for each of `LOSSES` (moving means) on the left, and lines
-        ``segm_AP`` and ``bbox_AP`` on the right.
+        A figure with one line for each of `LOSSES` (moving means), and below it lines
+        ``segm_AP`` and ``bbox_AP``.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
     at = [s["step"] for s in steps]
     for name, colour in LOSS_COLOURS.items():
-        left.plot(at, _smooth([s[name] for s in steps]), label=name, color=colour)
-    left.set(xlabel="step", title="losses (moving mean)", ylim=(0, None))
-    left.legend(fontsize=11)
+        upper.plot(at, _smooth([s[name] for s in steps]), label=name, color=colour)
+    upper.set(title="losses (moving mean)", ylim=(0, None))
+    upper.legend(fontsize=11)
     looks = [e["step"] for e in evaluations]
     for name, colour, marker in (("segm_AP", PALETTE[2], "o"), ("bbox_AP", PALETTE[6], "s")):
-        right.plot(looks, [e[name] for e in evaluations], marker, ls="-", label=name, color=colour)
-    right.set(xlabel="step", title="AP on validation images", ylim=(0, 1))
-    right.legend(fontsize=11)
+        lower.plot(looks, [e[name] for e in evaluations], marker, ls="-", label=name, color=colour)
+    lower.set(xlabel="step", title="AP on validation images", ylim=(0, 1))
+    lower.legend(fontsize=11)
     return figure
 
 

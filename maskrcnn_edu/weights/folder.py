@@ -9,6 +9,7 @@ neither can a ``.pdparams`` file (see `maskrcnn_edu.weights.pdparams`).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,13 +40,19 @@ class ClassNames:
     category_ids: list[int]
 
 
-def save_model(folder: str | Path, model: MaskRCNN, config: Config, classes: ClassNames) -> None:
-    """Write a model's folder; what was there before is replaced file by file."""
+def save_model(
+    folder: str | Path, model: MaskRCNN, config: Config, classes: ClassNames,
+    facts: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
+    """Write a model's folder; what was there before is replaced file by file.
+
+    ``facts`` stand in the header of the weights.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {k: np.ascontiguousarray(v.numpy()) for k, v in model.state_dict().items()}
     save_metadata(folder, config, classes)
-    atomic_write(folder / WEIGHTS, lambda p: write_safetensors(p, arrays))
+    atomic_write(folder / WEIGHTS, lambda p: write_safetensors(p, arrays, facts))
 
 
 def save_metadata(folder: Path, config: Config, classes: ClassNames) -> None:

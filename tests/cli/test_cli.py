@@ -1,6 +1,7 @@
 """The command, from drawn data to drawn detections."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -42,7 +43,10 @@ def test_training_leaves_weights_metrics_and_curves(trained):
     names = {p.name for p in trained.iterdir()}
     assert names == {
         "model.safetensors", "config.yml", "classes.json", "metrics.jsonl", "curves.png",
-        "checkpoints",
+        "precision_recall.png", "checkpoints", "best",
+    }  # fmt: skip
+    assert {p.name for p in (trained / "best").iterdir()} == {
+        "model.safetensors", "config.yml", "classes.json",
     }  # fmt: skip
     with Image.open(trained / "curves.png") as curves:
         assert curves.size[0] > 500
@@ -61,11 +65,36 @@ def test_two_processes_train_together(shapes, tmp_path):
     assert (tmp_path / "model.safetensors").is_file()
 
 
+def test_a_training_in_a_file_is_lines_with_ap_at_every_look(shapes, tmp_path):
+    options = ["--config", "shapes_fpn", "--steps", "6", "--processes", "1", *TINY]
+    command = [sys.executable, "-m", "maskrcnn_edu", "train", *options, *data_options(shapes)]
+    with (tmp_path / "log.txt").open("w") as log:
+        done = subprocess.run([*command, "--out", str(tmp_path / "x")], stdout=log, stderr=log)
+    text = (tmp_path / "log.txt").read_text()
+    assert done.returncode == 0 and "\r" not in text and len(text.splitlines()) < 40, text
+    looks = re.findall(r"^step (\d): mask AP (\S+)  .*  \(5 validation images\)$", text, re.M)
+    assert [step for step, _ in looks] == ["2", "4", "6"]
+    (step,) = re.findall(r"the weights of the best look \(step (\d), mask AP", text)
+    ap = {step: float(value) for step, value in looks}
+    assert ap[step] == max(ap.values())
+    assert re.search(r"^class +mask AP +AP50 +box AP +AP50$", text, re.M)
+    assert len(re.findall(r"^(?:rectangle|circle|triangle|star|ring|pair) ", text, re.M)) == 6
+    assert re.search(r"^100% 6/6 \[.* images/s=.*step=6\]$", text, re.M)
+
+
+def test_the_best_weights_are_a_model_of_their_own(trained, shapes, tmp_path):
+    arguments = ["eval", "--weights", str(trained / "best"), "--out", str(tmp_path)]
+    assert main([*arguments, *val_options(shapes)]) == 0
+    assert (tmp_path / "precision_recall.png").is_file()
+    assert len(json.loads((tmp_path / "ap.json").read_text())["classes"]) == 6
+
+
 def test_eval_writes_results_with_the_files_own_ids(trained, shapes, tmp_path, capsys):
     arguments = ["eval", "--weights", str(trained), "--out", str(tmp_path)]
     assert main([*arguments, *val_options(shapes)]) == 0
     printed = capsys.readouterr().out
-    assert "Average Precision" in printed and "mask AP " in printed
+    assert "Average Precision" in printed and "\nmask AP " in printed
+    assert "\nrectangle " in printed
     truth = json.loads((shapes / "annotations/instances_val.json").read_text())
     image_ids = {image["id"] for image in truth["images"]}
     category_ids = {category["id"] for category in truth["categories"]}
@@ -125,6 +154,46 @@ def test_wrong_input_is_one_line_without_traceback(arguments, words, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+TRAIN = ["train", "--processes", "1"]
+MISSING = [
+    [*TRAIN, "--config", "no.yml", *data_options("no"), "--out", "x"],
+    [*TRAIN, "--config", "shapes_fpn", *data_options("no"), "--out", "x", "--steps", "1"],
+    [*TRAIN, "--config", "shapes_fpn", *data_options("SHAPES"), "--out", "x", "--weights", "no"],
+    [*TRAIN, "--config", "shapes_fpn", *data_options("SHAPES"), "--out", "x", "--pretrain", "no"],
+    [*TRAIN, "--config", "shapes_fpn", *data_options("SHAPES"), "--out", "file/x", "--steps", "1"],
+    ["eval", "--weights", "RUN", *val_options("no"), "--out", "x"],
+    ["eval", "--weights", "no", "--config", "no.yml", *val_options("SHAPES"), "--out", "x"],
+    ["eval", "--weights", "RUN", *val_options("SHAPES"), "--out", "file/x"],
+    ["predict", "--weights", "RUN", "--out", "x", "no"],
+    ["predict", "--weights", "no", "--out", "x", "SHAPES/val"],
+    ["predict", "--weights", "RUN", "--out", "x", "SHAPES/val", "--classes", "no.json"],
+    ["predict", "--weights", "RUN", "--out", "x", "SHAPES/val", "--truth", "no.json"],
+    ["predict", "--weights", "RUN", "--out", "file/x", "SHAPES/val"],
+    ["export", "--weights", "no", "--out", "x"],
+    ["data", "check", "no.json", "--images", "no"],
+    ["data", "check", "SHAPES/annotations/instances_val.json", "--images", "SHAPES/val",
+     "--json", "no/x.json"],
+    ["data", "import", "labelme", "no", "--out", "x"],
+    ["data", "import", "via", "no.json", "--out", "x"],
+    ["data", "shapes", "--out", "file/x", "--train", "1", "--val", "1"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", MISSING, ids=" ".join)
+def test_what_is_missing_is_named_in_words(
+    arguments, trained, shapes, tmp_path, monkeypatch, capsys
+):
+    """``file`` is a file and no folder; the rest is not there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    places = {"SHAPES": str(shapes), "RUN": str(trained)}
+    command = [re.sub("SHAPES|RUN", lambda m: places[m[0]], word) for word in arguments]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    (line,) = (line for line in error.splitlines() if line.startswith("maskrcnn-edu: "))
+    assert re.search(r"\bno\b|\bfile\b", line) and "Errno" not in error and "Trace" not in error
 
 
 @pytest.mark.parametrize(

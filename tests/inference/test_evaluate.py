@@ -151,6 +151,57 @@ def test_images_without_results_count_and_others_do_not():
     assert coco_evaluate([], truth, [1, 2]).bbox["AP"] == 0
 
 
+# ---- classes ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_classes():
+    """One cat that is found; two dogs, one of them found; no emu, but a detection of one."""
+    image = {"id": 1, "height": SIDE, "width": SIDE, "file_name": "a.png"}
+    places = {(1, 0, 0): 3, (2, 64, 0): 7, (3, 0, 64): 7}  # number, x, y -> category
+    truth = {
+        "images": [image],
+        "categories": [{"id": n, "name": name} for n, name in ((9, "emu"), (3, "cat"), (7, "dog"))],
+        "annotations": [
+            {**annotated(n, square(x, y), [x, y, 32, 32]), "category_id": category}
+            for (n, x, y), category in places.items()
+        ],
+    }  # fmt: skip
+    results = [
+        {"image_id": 1, "category_id": category, "score": 0.9, "bbox": [x, y, 32, 32],
+         "segmentation": rle(square(x, y))}
+        for category, x, y in ((3, 0, 0), (7, 64, 0), (9, 64, 64))
+    ]  # fmt: skip
+    return coco_evaluate(results, truth, [1])
+
+
+def test_every_class_has_the_ap_that_the_whole_is_the_mean_of(three_classes):
+    """Half of the dogs at precision 1: 51 of the 101 recalls."""
+    half = pytest.approx(51 / 101)
+    cat, dog, emu = three_classes.class_ap()
+    names = ("segm_AP", "segm_AP50", "bbox_AP", "bbox_AP50")
+    assert cat == {"name": "cat", **dict.fromkeys(names, pytest.approx(1))}
+    assert dog == {"name": "dog", **dict.fromkeys(names, half)}
+    assert emu == {"name": "emu", **dict.fromkeys(names, -1.0)}
+    assert three_classes.segm["AP"] == pytest.approx((1 + 51 / 101) / 2)
+    curve = three_classes.precision["segm"][0, :, 1]
+    assert curve.tolist() == pytest.approx([1] * 51 + [0] * 50)
+
+
+def test_classes_are_written_down_and_drawn(three_classes, tmp_path):
+    write_results(three_classes, tmp_path)
+    stored = json.loads((tmp_path / "ap.json").read_text())
+    assert stored["classes"] == three_classes.class_ap() and stored["segm"] == three_classes.segm
+    assert (tmp_path / "ap.txt").read_text().endswith(
+        "class  mask AP   AP50 box AP   AP50\n"
+        "cat      1.000  1.000  1.000  1.000\n"
+        "dog      0.505  0.505  0.505  0.505\n"
+        "emu          -      -      -      -\n"
+    )  # fmt: skip
+    with Image.open(tmp_path / "precision_recall.png") as picture:
+        assert picture.size == (1100, 484)  # 10 x 4.4 inches
+
+
 # ---- which images ----------------------------------------------------------------
 
 

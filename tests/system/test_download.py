@@ -10,6 +10,7 @@ import pytest
 
 from maskrcnn_edu.system import download
 from maskrcnn_edu.system.download import DownloadError, fetch
+from maskrcnn_edu.system.progress import ProgressLines
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
@@ -168,11 +169,13 @@ def test_the_servers_refusal(server, tmp_path, status):
 
 
 def test_a_full_disk(server, tmp_path, monkeypatch):
-    class FullAfterTheFirstPiece(download.tqdm):
+    class FullAfterTheFirstPiece(ProgressLines):
         def update(self, n=1):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(download, "tqdm", FullAfterTheFirstPiece)
+    monkeypatch.setattr(
+        download, "progress", lambda total, visible, **more: FullAfterTheFirstPiece(total, **more)
+    )
     with pytest.raises(DownloadError, match="No space left on device; make room"):
         fetch(server.url, tmp_path / "w", quiet=True)
     assert not (tmp_path / "w").exists()

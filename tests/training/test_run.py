@@ -1,6 +1,9 @@
 """The training loop, on a handful of shapes."""
 
 import json
+import re
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,12 +14,14 @@ from PIL import Image
 from maskrcnn_edu.config.build import build_optimizer
 from maskrcnn_edu.config.schema import load_config, parse_config
 from maskrcnn_edu.data.coco import CocoDataset
+from maskrcnn_edu.inference.evaluate import Evaluation
 from maskrcnn_edu.training import run as training
 from maskrcnn_edu.training.checkpoint import CheckpointFolder, CheckpointInterval
 from maskrcnn_edu.training.loop import Budget, train_steps
 from maskrcnn_edu.training.nan_guard import NanGuard
 from maskrcnn_edu.training.run import TrainingOptions, train
 from maskrcnn_edu.training.run_folder import CheckpointPolicy
+from maskrcnn_edu.viz.curves import LOSSES
 from maskrcnn_edu.weights.arrays import load_weights
 from maskrcnn_edu.weights.folder import ClassNames, load_model, save_model
 from maskrcnn_edu.weights.pdparams import write_pdparams
@@ -28,11 +33,14 @@ def dataset(folder, split):
     return CocoDataset(folder / f"annotations/instances_{split}.json", folder / split)
 
 
-def run(shapes, out, steps, overrides=(), on_step=lambda step: None, on_message=print, **options):
+def run(
+    shapes, out, steps, overrides=(), on_step=lambda step: None, on_message=print,
+    on_look=lambda *look: None, **options,
+):  # fmt: skip
     config = load_config("shapes_fpn", overrides)
     data = dataset(shapes, "train"), dataset(shapes, "val")
-    options = TrainingOptions(Budget(steps=steps), **options)
-    return train(config, *data, out, options, on_step=on_step, on_message=on_message)
+    options, calls = TrainingOptions(Budget(steps=steps), **options), {"on_step": on_step}
+    return train(config, *data, out, options, on_message=on_message, on_look=on_look, **calls)
 
 
 def test_same_seed_same_losses_for_fifty_steps(shapes, tmp_path):
@@ -88,9 +96,9 @@ def test_metrics_are_json_lines_with_five_losses(shapes, tmp_path):
     terms = [v for k, v in train_lines[-1].items() if k.startswith("loss_")]
     assert len(terms) == 5
     assert sum(terms) == pytest.approx(train_lines[-1]["loss"], abs=1e-4)
-    assert [line["step"] for line in val_lines] == [7, 14]  # after one and two thirds
+    assert [line["step"] for line in val_lines] == [7, 14, 20]  # after each third
     assert all("segm_AP" in line for line in val_lines)
-    assert [line["images"] for line in val_lines] == [5, 5]  # there are no more
+    assert [line["images"] for line in val_lines] == [5, 5, 5]  # there are no more
 
 
 def test_a_saved_model_predicts_the_same(shapes, tmp_path):
@@ -102,6 +110,31 @@ def test_a_saved_model_predicts_the_same(shapes, tmp_path):
         assert (ours == theirs).all()
     assert classes.names == dataset(shapes, "train").class_names
     assert config.values["num_classes"] == len(classes.names)
+
+
+def test_the_best_weights_are_those_of_the_best_look(shapes, tmp_path, monkeypatch):
+    """Of looks with mask AP 0.25, 0.5 and 0.125 the second, which is a whole model's folder."""
+    scores, looks, told = iter([0.25, 0.5, 0.125]), [], []
+
+    def weights(model):
+        return {name: value.numpy().copy() for name, value in model.state_dict().items()}
+
+    def evaluate_briefly(model, *data):
+        looks.append(weights(model))
+        return Evaluation({"AP": 0.0}, {"AP": next(scores), "AP50": 0.0}, "", []), 5
+
+    def on_look(step, result, images):
+        told.append((step.step, result.segm["AP"], images))
+
+    monkeypatch.setattr(training, "evaluate_briefly", evaluate_briefly)
+    run(shapes, tmp_path, 6, SMALL, on_look=on_look)
+    assert told == [(2, 0.25, 5), (4, 0.5, 5), (6, 0.125, 5)]
+    best, _, classes = load_model(tmp_path / "best")
+    assert classes.names == dataset(shapes, "train").class_names
+    last, *_ = load_model(tmp_path)
+    for model, look in ((best, looks[1]), (last, looks[2])):
+        np.testing.assert_equal(weights(model), look)
+    assert any((looks[1][name] != looks[2][name]).any() for name in looks[1])
 
 
 def test_training_starts_from_given_weights(shapes, tmp_path):
@@ -152,6 +185,33 @@ def test_training_takes_what_fits_of_a_pretrained_file(shapes, tmp_path):
     )  # fmt: skip
     count = len(first.backbone.state_dict())
     assert f"{count} of {len(first.state_dict())} weights" in messages[0]
+
+
+def test_the_guides_board_hears_of_every_step_and_look(shapes, tmp_path, monkeypatch):
+    """The code of docs/training.md as it stands there, but for a smaller model and 6 steps."""
+    guide = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide.split("## Other boards")[1], re.S)
+    assert "Budget(steps=1000)" in code and 'load_config("shapes_fpn")' in code
+    code = code.replace("steps=1000", "steps=6").replace('"shapes_fpn")', f'"shapes_fpn", {SMALL})')
+    heard = []
+
+    class LogWriter:
+        def __init__(self, folder):
+            assert folder == "runs/board"
+
+        def add_scalar(self, tag, value, step):
+            assert np.isfinite(value)
+            heard.append((tag, step))
+
+    monkeypatch.setitem(sys.modules, "visualdl", SimpleNamespace(LogWriter=LogWriter))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/shapes").symlink_to(shapes)
+    exec(code, {})
+    steps = {tag: [step for other, step in heard if other == tag] for tag, _ in heard}
+    assert steps.pop("segm_AP") == [2, 4, 6]
+    assert set(steps) == {"loss", *LOSSES}
+    assert all(of_tag == [1, 2, 3, 4, 5, 6] for of_tag in steps.values())
 
 
 # ---- losses that go wrong --------------------------------------------------------

@@ -17,7 +17,14 @@ from maskrcnn_edu.training.checkpoint import (
     CheckpointInterval,
     TrainingProgress,
 )
-from maskrcnn_edu.training.run_folder import CheckpointPolicy, History, Interrupted, RunFolder
+from maskrcnn_edu.training.run_folder import (
+    BestWeights,
+    CheckpointPolicy,
+    History,
+    Interrupted,
+    RunFolder,
+)
+from maskrcnn_edu.weights.safetensors_file import read_safetensors, write_safetensors
 
 # ---- lines -----------------------------------------------------------------------
 
@@ -203,6 +210,67 @@ def test_processes_leave_a_bad_batch_in_folders_of_their_own(tmp_path, monkeypat
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
     monkeypatch.setenv("PADDLE_TRAINER_ID", "1")
     assert run.dump_folder == tmp_path / "bad_batch_1"
+
+
+# ---- the best weights ------------------------------------------------------------
+
+
+def offer(best, ap, step):
+    """A look; its weights are its step."""
+
+    def save(place, facts):
+        place.mkdir(exist_ok=True)
+        write_safetensors(place / "model.safetensors", {"w": np.float32([step])}, facts)
+
+    best.offer(ap, step, save)
+
+
+def stored(run):
+    """The weights and what their header says."""
+    arrays, facts = read_safetensors(run / "best" / "model.safetensors")
+    return int(arrays["w"][0]), int(facts["step"]), float(facts["segm_AP"])
+
+
+def test_the_best_look_stays_and_of_equal_ones_the_later(tmp_path):
+    best, kept = BestWeights.find(tmp_path), []
+    for step, ap in enumerate([0.0, 0.25, 0.125, 0.25, 0.5, 0.4375], start=1):
+        offer(best, ap, step)
+        kept.append(stored(tmp_path))
+    assert [step for step, *_ in kept] == [1, 2, 2, 4, 5, 5]
+    assert kept[-1] == (5, 5, 0.5) and (best.step, best.ap) == (5, 0.5)
+
+
+def test_where_nothing_can_be_measured_nothing_is_the_best(tmp_path):
+    offer(BestWeights.find(tmp_path), -1.0, 3)
+    assert not (tmp_path / "best").exists()
+
+
+def test_a_run_that_goes_on_knows_its_best(tmp_path):
+    offer(BestWeights.find(tmp_path), 0.1 + 0.2, 7)  # 0.30000000000000004
+    run, _ = folder(tmp_path, resume=True)
+    assert run.best == BestWeights(tmp_path / "best", 7, 0.1 + 0.2)
+    offer(run.best, 0.3, 8)
+    assert stored(tmp_path) == (7, 7, 0.1 + 0.2)
+
+
+@pytest.mark.parametrize("left", [b"damaged", None])
+def test_damaged_best_weights_are_none(tmp_path, left):
+    offer(BestWeights.find(tmp_path), 0.5, 7)
+    place = tmp_path / "best" / "model.safetensors"
+    place.write_bytes(left or place.read_bytes().replace(b'"0.5"', b'"0.9"'))
+    assert BestWeights.find(tmp_path) == BestWeights(tmp_path / "best", 0, 0.0)
+
+
+def test_a_new_run_has_no_best_of_an_old_one(tmp_path):
+    a_run(tmp_path, finished=True)
+    offer(BestWeights.find(tmp_path), 0.9, 7)
+    run, _ = folder(tmp_path, overwrite=True)
+    run.open()
+    assert stored(tmp_path)[0] == 7  # not before it begins
+    run.begin()
+    assert not (tmp_path / "best" / "model.safetensors").exists()
+    offer(run.best, 0.2, 1)
+    assert stored(tmp_path) == (1, 1, 0.2)
 
 
 # ---- saving ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ from maskrcnn_edu.training.checkpoint import (
 )
 from maskrcnn_edu.training.loop import Budget
 from maskrcnn_edu.training.run import EVAL_AT, EVAL_IMAGES, TrainingOptions, run_settings
-from maskrcnn_edu.training.run_folder import CheckpointPolicy, History
+from maskrcnn_edu.training.run_folder import BestWeights, CheckpointPolicy, History
 
 # ---- settings --------------------------------------------------------------------
 
@@ -142,6 +143,7 @@ class Folder:
 
     def __init__(self, history, due=()):
         self.history, self.due, self.calls = history, due, []
+        self.best = BestWeights("best")
 
     def is_due(self, step):
         return step.step in self.due
@@ -155,16 +157,24 @@ class Folder:
 
 def observe(folder, count, first=1, total=None):
     """Run steps; the numbers of those after which the model was evaluated."""
-    seen, evaluated = [], []
+    looks = []
     steps = (Report(n, n / (total or count)) for n in range(first, count + 1))
 
     def evaluate_now():
-        evaluated.append(seen[-1])
         return Evaluation({"AP": 0.5}, {"AP": 0.25, "AP50": 0.75}, "", []), 37
 
+    def on_look(step, result, images):
+        assert (result.segm["AP"], images) == (0.25, 37)
+        assert folder.history.evaluations[-1]["step"] == step.step  # it is written down
+        looks.append(step.step)
+
+    def save(place, facts):
+        folder.calls.append(f"best {facts['step']} {place}")
+
     guard = SimpleNamespace(finish=lambda: folder.calls.append("finish"))
-    training._run_steps(steps, folder, guard, evaluate_now, lambda step: seen.append(step.step))
-    return evaluated
+    look = partial(training._look, folder, evaluate_now, save, on_look)
+    training._run_steps(steps, folder, guard, look, lambda step: None)
+    return looks
 
 
 def test_losses_are_logged_every_ten_steps_and_at_the_end():
@@ -183,10 +193,12 @@ def test_a_stopped_run_does_not_log_its_last_step():
     assert [line["step"] for line in history.steps] == [10]
 
 
-@pytest.mark.parametrize(("count", "steps"), [(9, [3, 6]), (10, [4, 7]), (2, [1, 2]), (1, [1])])
-def test_the_model_is_evaluated_after_one_and_two_thirds(count, steps):
+@pytest.mark.parametrize(
+    ("count", "steps"), [(9, [3, 6, 9]), (10, [4, 7, 10]), (2, [1, 2]), (1, [1])]
+)
+def test_the_model_is_evaluated_after_each_third(count, steps):
     history = History()
-    assert EVAL_AT == (1 / 3, 2 / 3)
+    assert EVAL_AT == (1 / 3, 2 / 3, 1)
     assert observe(Folder(history), count) == steps
     assert history.evaluations[0] == {
         "kind": "val", "step": steps[0], "seconds": steps[0] / 2, "images": 37,
@@ -196,15 +208,22 @@ def test_the_model_is_evaluated_after_one_and_two_thirds(count, steps):
 
 def test_an_evaluation_that_was_made_is_not_made_again():
     history = History(evaluations=[{"kind": "val", "step": 3}])
-    assert observe(Folder(history), 9, first=4) == [6]
-    history = History(evaluations=[{}, {}])
+    assert observe(Folder(history), 9, first=4) == [6, 9]
+    history = History(evaluations=[{}, {}, {}])
     assert observe(Folder(history), 9, first=7) == []
 
 
 def test_a_step_is_checked_before_it_is_saved():
-    folder = Folder(History(), due=(2, 4))
+    folder = Folder(History(evaluations=[{}, {}, {}]), due=(2, 4))
     observe(folder, 5)
     assert folder.calls == ["finish", "save 2", "finish", "save 4", "finish", "close 5"]
+
+
+def test_a_step_is_checked_before_its_weights_are_the_best_and_these_come_before_a_checkpoint():
+    folder = Folder(History(), due=(1, 2))
+    observe(folder, 2, total=6)
+    look = ["finish", "best 2 best", "finish", "save 2"]
+    assert folder.calls == ["finish", "save 1", *look, "finish", "close 2"]
 
 
 def test_without_a_step_there_is_nothing_to_close():
@@ -242,4 +261,4 @@ def test_the_lines_are_json(tmp_path):
     history = History(tmp_path / "metrics.jsonl")
     observe(Folder(history), 3)
     kinds = [json.loads(line)["kind"] for line in history.path.read_text().splitlines()]
-    assert kinds == ["val", "val", "train"]
+    assert kinds == ["val", "val", "train", "val"]
