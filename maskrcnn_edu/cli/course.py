@@ -1,6 +1,7 @@
 """``maskrcnn-edu course``: the notebooks without their answers, in a folder to work in.
 
-Only the standard library is needed, so that the notebooks can be read before Paddle is there.
+Only the standard library is needed, so that the notebooks can be read before Paddle is there;
+for Chinese also Babel, which comes with JupyterLab.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from maskrcnn_edu.system.files import atomic_write
 from maskrcnn_edu.system.os_errors import in_words
 from maskrcnn_edu.system.shipped import shipped_folder
 from maskrcnn_edu.teaching.student import without_answers
+from maskrcnn_edu.teaching.translation import translated
 
 START = "start.ipynb"
-README = """\
+CATALOGUES = {"zh": "docs/locale/zh_CN/notebooks"}
+"""Language -> folder with the translations of the notebooks."""
+
+README = {
+    "en": """\
 # maskrcnn_edu: the notebooks
 
     jupyter lab start.ipynb
@@ -25,12 +31,29 @@ wrote them, `maskrcnn-edu course`, never writes over a notebook that was changed
 Images are drawn and models are trained where the notebooks run; nothing is fetched. What they
 draw is kept in `~/.cache/maskrcnn_edu`, or where `MASKRCNN_EDU_CACHE` says. If something is amiss,
 `maskrcnn-edu doctor` looks for the reason.
-"""
+""",
+    "zh": """\
+# maskrcnn_edu：课程 notebook
+
+    jupyter lab start.ipynb
+
+`start.ipynb` 列出各篇 notebook 及其目标。可以随意修改：写出这些文件的命令
+`maskrcnn-edu course` 不会覆盖改动过的 notebook。
+
+图像在 notebook 运行的地方绘制，模型也在那里训练，不需要下载任何东西。绘制好的图像保存在
+`~/.cache/maskrcnn_edu`，或环境变量 `MASKRCNN_EDU_CACHE` 指定的位置。每篇 notebook 的第一个
+代码单元格把 `MASKRCNN_EDU_LANG` 设为 `zh`，所以图片、控件和检查器的回答都是中文；图片需要一种
+中文字体。如果有什么不对，`maskrcnn-edu doctor` 会查找原因。
+""",
+}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options of ``course``."""
     command.add_argument("folder", metavar="DIR", help="where to put them; made if it is not there")
+    command.add_argument(
+        "--lang", choices=tuple(README), default="en", help="of the texts (default: %(default)s)"
+    )
     command.set_defaults(run=run)
 
 
@@ -43,11 +66,11 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"{out} is where the notebooks come from; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     files = {
-        path.name: without_answers(path.read_text(encoding="utf-8")).encode()
+        path.name: without_answers(in_language(path, options.lang)).encode()
         for path in sorted(source.glob("*.ipynb"))
     }
     changed = [name for name, content in files.items() if not deliver(out / name, content)]
-    deliver(out / "README.md", README.encode())
+    deliver(out / "README.md", README[options.lang].encode())
     print(f"{len(files)} notebooks are in {out}")
     if changed:
         print(
@@ -62,6 +85,19 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:  # a home that cannot be written
         print(f"to see what moves, choose File > Trust Notebook there ({in_words(error)})")
     return 0
+
+
+def in_language(notebook: Path, language: str) -> str:
+    """The text of a notebook's file.
+
+    Raises:
+        ImportError: a translation needs Babel.
+        ValueError: a passage has none.
+    """
+    if language == "en":
+        return notebook.read_text(encoding="utf-8")
+    folder = shipped_folder(CATALOGUES[language], "start.po")
+    return translated(notebook, folder / f"{notebook.stem}.po", language)
 
 
 def deliver(path: Path, content: bytes) -> bool:

@@ -56,7 +56,10 @@ SYSTEMS = {("Linux", "x86_64"): "Linux x86-64", ("Darwin", "arm64"): "macOS arm6
 LEAST_DISK, LEAST_MEMORY = 2.0, 3.5  # gigabytes
 GIGABYTE = 1024**3
 DEVICE = "MASKRCNN_EDU_DEVICE"  # as in maskrcnn_edu.system.device, which imports Paddle
-FONTS = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang")
+FONTS = (
+    "Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang",
+    "Hiragino Sans GB", "Heiti", "STHeiti", "Songti",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

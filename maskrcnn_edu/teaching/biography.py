@@ -27,6 +27,7 @@ from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box
 from maskrcnn_edu.model.rpn.proposals import ProposalGenerator
 from maskrcnn_edu.structures import GroundTruth, ProposalSteps, TrainingStages
+from maskrcnn_edu.system.language import say
 
 
 class Fate(Enum):
@@ -48,7 +49,7 @@ class Fate(Enum):
     SAMPLED_BACKGROUND = "sampled as background: trains the class only"
 
     def __str__(self) -> str:
-        return self.value
+        return say(self.value)
 
     @property
     def is_proposal(self) -> bool:
@@ -450,50 +451,60 @@ def _numbers(values: np.ndarray, digits: int) -> str:
 def _anchor_lines(b: Biography) -> list[str]:
     """Where it came from, and what the RPN made of it."""
     if b.anchor is None:
-        return [f"Annotated box {_numbers(b.box, 1)}, added to the proposals"]
+        return [say("Annotated box {box}, added to the proposals").format(box=_numbers(b.box, 1))]
     return [
-        f"Anchor {b.anchor} on level {b.level}: box {_numbers(b.anchor_box, 1)}",
-        f"  RPN target: {_rpn_target(b)}",
-        f"  RPN output: score {b.score:.3f}, place {b.rank + 1} of {b.level_size} in its level",
-        f"  moved by delta {_numbers(b.delta, 3)} to {_numbers(b.decoded_box, 1)}",
-        f"  clipped to the image: {_numbers(b.clipped_box, 1)}",
+        say("Anchor {a} on level {i}: box {box}").format(
+            a=b.anchor, i=b.level, box=_numbers(b.anchor_box, 1)
+        ),
+        say("  RPN target: {target}").format(target=_rpn_target(b)),
+        say("  RPN output: score {score:.3f}, place {k} of {n} in its level").format(
+            score=b.score, k=b.rank + 1, n=b.level_size
+        ),
+        say("  moved by delta {delta} to {box}").format(
+            delta=_numbers(b.delta, 3), box=_numbers(b.decoded_box, 1)
+        ),
+        say("  clipped to the image: {box}").format(box=_numbers(b.clipped_box, 1)),
     ]
 
 
 def _rpn_target(b: Biography) -> str:
     if b.rpn_label == FOREGROUND:
-        return f"object {b.rpn_object}, delta {_numbers(b.rpn_target, 3)}"
+        words = say("object {g}, delta {delta}")
+        return words.format(g=b.rpn_object, delta=_numbers(b.rpn_target, 3))
     if b.rpn_label == BACKGROUND:
-        return "background"
+        return say("background")
     if b.rpn_kind == "ignored":
-        return "nothing (neither object nor background)"
-    return f"nothing ({b.rpn_kind}, but not drawn for the RPN's sample)"
+        return say("nothing (neither object nor background)")
+    return say("nothing ({kind}, but not drawn for the RPN's sample)").format(kind=say(b.rpn_kind))
 
 
 def _overlap_lines(b: Biography) -> list[str]:
     """The row of overlaps, and the match."""
     if len(b.iou) == 0:
-        return ["  no objects in the image"]
+        return [say("  no objects in the image")]
     row = ", ".join(f"{i}: {iou:.2f}" for i, iou in enumerate(b.iou))
-    lines = [f"  IoU with the objects {row}"]
+    lines = [say("  IoU with the objects {row}").format(row=row)]
     if b.kind is not None:
-        closest = "" if b.gt_index is None else f", closest to object {b.gt_index}"
-        lines.append(f"  so it counts as {b.kind}{closest}")
+        closest = "" if b.gt_index is None else say(", closest to object {g}").format(g=b.gt_index)
+        lines.append(say("  so it counts as {kind}").format(kind=say(b.kind)) + closest)
     return lines
 
 
 def _fate_lines(b: Biography) -> list[str]:
     """The end, and what the heads learn from it."""
-    lines = [f"  Fate: {b.fate}"]
+    lines = [say("  Fate: {fate}").format(fate=b.fate)]
     if b.suppressed_by is not None:
-        lines.append(f"  the better one: anchor {b.suppressed_by}, IoU {b.suppressed_iou:.2f}")
+        words = say("  the better one: anchor {a}, IoU {iou:.2f}")
+        lines.append(words.format(a=b.suppressed_by, iou=b.suppressed_iou))
     if b.roi is None:
         return lines
     is_foreground = b.fate is Fate.SAMPLED_FOREGROUND
-    name = f"class {b.label}" if is_foreground else "background"
-    lines.append(f"  RoI {b.roi}, should be {name}; box head gave it {b.class_scores[b.label]:.3f}")
+    name = say("class {c}").format(c=b.label) if is_foreground else say("background")
+    words = say("  RoI {row}, should be {name}; box head gave it {p:.3f}")
+    lines.append(words.format(row=b.roi, name=name, p=b.class_scores[b.label]))
     if is_foreground:
         side, inside = b.mask_target.shape[0], int(b.mask_target.sum())
-        lines.append(f"  box target {_numbers(b.box_target, 3)}")
-        lines.append(f"  mask target {side} x {side}: {inside} of {side * side} cells are object")
+        lines.append(say("  box target {delta}").format(delta=_numbers(b.box_target, 3)))
+        words = say("  mask target {m} x {m}: {n} of {all} cells are object")
+        lines.append(words.format(m=side, n=inside, all=side * side))
     return lines

@@ -27,9 +27,11 @@ from maskrcnn_edu.data.transforms import apply_transforms
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.device import choose_device
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.system.shipped import shipped_folder
 from maskrcnn_edu.teaching.course_file import COURSES, read_course_file
 from maskrcnn_edu.teaching.drawn_shapes import drawn_shapes
+from maskrcnn_edu.viz.fonts import font_advice
 from maskrcnn_edu.weights.arrays import load_weights
 from maskrcnn_edu.weights.folder import ClassNames
 from maskrcnn_edu.weights.pretrained import load_pretrained, stored_classes
@@ -42,6 +44,8 @@ def setup_notebook(seed: int = 0) -> None:
     """Choose the device (see `choose_device`), silence warnings, make random numbers repeat."""
     warnings.filterwarnings("ignore")  # Paddle's warnings name folders of this machine
     choose_device(quiet=True)  # a notebook shows the same wherever it runs
+    if advice := font_advice([say("image")]):
+        print(advice)
     paddle.seed(seed)
     np.random.seed(seed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from maskrcnn_edu.config.yaml_files import Config
+from maskrcnn_edu.system.language import say
 
 MODEL_SECTIONS = (
     "MaskRCNN", "ResNet", "FPN", "RPNHead", "BBoxHead", "Res5Head", "TwoFCHead", "BBoxAssigner",
@@ -103,7 +104,7 @@ def note_of(key: str) -> str:
     """The note about a key, such as ``RPNHead.train_proposal.nms_thresh``; "" if none is known."""
     words = key.split(".")
     ends = (".".join(words[start:]) for start in range(len(words)))
-    return next((NOTES[end] for end in ends if end in NOTES), "")
+    return next((say(NOTES[end]) for end in ends if end in NOTES), "")
 
 
 def _flat(key: str, value: Any) -> list[tuple[str, Any]]:

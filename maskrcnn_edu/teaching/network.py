@@ -13,6 +13,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import PredictionStages
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.style import PALETTE
 
 WIDTH, HEIGHT = 2.05, 1.1  # of a node, inches; the columns and rows are 2.4 and 1.7 apart
@@ -64,21 +65,27 @@ def _first_stage(
     """Image to proposals, along the first row."""
     backbone, anchors = model.backbone, model.rpn_head.anchor_generator
     names = [backbone.stage_names[i] for i in backbone.return_idx]
-    ends = [f"{n}: stride {s}" for n, s in zip(names, backbone.out_strides)]
+    ends = [
+        say("{name}: stride {s}").format(name=n, s=s) for n, s in zip(names, backbone.out_strides)
+    ]
     maps = [_times(f.shape[1:]) for f in stages.features]
     nodes = {
-        "image": Node((0, 0), "image", [_times(stages.batch.image.shape[1:])], DATA),
+        "image": Node((0, 0), say("image"), [_times(stages.batch.image.shape[1:])], DATA),
         "backbone": Node((1, 0), "ResNet", ends if len(ends) < 3 else [", ".join(names)], LEARNS),
     }
     if model.neck is not None:
         last = f"P2 .. P{1 + len(maps)}"
         nodes["neck"] = Node((2, 0), type(model.neck).__name__, [last], LEARNS)
     many = [maps[0], f".. {maps[-1]}"] if len(maps) > 1 else maps
-    nodes["features"] = Node((3, 0), "features", [f"{len(maps)} map(s):", *many], DATA)
-    lines = [f"{anchors.num_anchors} anchors a cell", f"{stages.rpn.anchors.shape[0]} in all"]
-    nodes["rpn"] = Node((4, 0), "RPN head", lines, LEARNS)
+    count = say("{n} map(s):").format(n=len(maps))
+    nodes["features"] = Node((3, 0), say("features"), [count, *many], DATA)
+    lines = [
+        say("{n} anchors a cell").format(n=anchors.num_anchors),
+        say("{n} in all").format(n=stages.rpn.anchors.shape[0]),
+    ]
+    nodes["rpn"] = Node((4, 0), say("RPN head"), lines, LEARNS)
     nodes["proposals"] = Node(
-        (5, 0), "proposals", [_times(stages.proposals[0].boxes.shape)], COMPUTES
+        (5, 0), say("proposals"), [_times(stages.proposals[0].boxes.shape)], COMPUTES
     )
     order = list(nodes)
     return nodes, list(pairwise(order))
@@ -101,18 +108,18 @@ def _second_stage(
     nodes = {
         "cut": Node((5, 1), names[0], [_times(cut.shape)], COMPUTES),
         "head": Node((4, 1), names[1], [_times(made.shape)], LEARNS),
-        "bbox": Node((3, 1), "scores, deltas", answers, LEARNS),
-        "found": Node((2, 1), "detections", [_times(found.shape)], COMPUTES),
+        "bbox": Node((3, 1), say("scores, deltas"), answers, LEARNS),
+        "found": Node((2, 1), say("detections"), [_times(found.shape)], COMPUTES),
         "mask_cut": Node((2, 2), names[0], [_times(own.shape)], COMPUTES),
         "mask": Node((1, 2), type(mask_head.head).__name__, [_times(logits.shape)], LEARNS),
         "pasted": Node(
-            (0, 2), "pasted masks", [_times(stages.detections[0].masks.shape)], COMPUTES
+            (0, 2), say("pasted masks"), [_times(stages.detections[0].masks.shape)], COMPUTES
         ),
     }
     if shared:  # the same two layers again, at the boxes that were found
         title = f"{names[0]}, {names[1]}"
         nodes["mask_cut"] = Node(
-            (2, 2), title, ["those of the box head", _times(start.shape)], LEARNS
+            (2, 2), title, [say("those of the box head"), _times(start.shape)], LEARNS
         )
     order = ["cut", "head", "bbox", "found", "mask_cut", "mask", "pasted"]
     return nodes, [("proposals", "cut"), ("features", "cut"), *pairwise(order)]

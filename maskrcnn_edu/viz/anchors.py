@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from maskrcnn_edu.structures import AnchorTargets, Array, GroundTruth
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.style import (
     ANNOTATED,
     NO_LINE,
@@ -43,7 +44,8 @@ def draw_anchors(image: np.ndarray, anchors: Array) -> Figure:
     boxes = to_array(anchors)
     sides = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).round().astype(int)
     lines = {int(side): _size_line(i) for i, side in enumerate(np.unique(sides))}
-    legend = [(f"size {s}: {np.sum(sides == s)}", line) for s, line in lines.items()]
+    title = say("size {side}: {n}")
+    legend = [(title.format(side=s, n=np.sum(sides == s)), line) for s, line in lines.items()]
     figure, axes = canvas(image, legend)
     _widen(axes, boxes)
     for box, side in zip(boxes, sides):
@@ -78,14 +80,14 @@ def draw_anchor_targets(
     rest = int(np.sum(labels == -1)) - len(neither)
     shown, passed_over = (r[evenly_spaced(len(r), MOST_SHOWN)] for r in (negative, neither))
     legend = [
-        (f"positive {len(positive)}", POSITIVE),
-        (f"negative {len(negative)} ({len(shown)} shown)", NEGATIVE),
-        (f"ignored {len(neither)} ({len(passed_over)} shown)", IGNORED),
-        (f"not in the sample {rest}", NO_LINE),
-        (f"annotated {len(gt)}", ANNOTATED),
+        (say("positive {n}").format(n=len(positive)), POSITIVE),
+        (say("negative {n} ({m} shown)").format(n=len(negative), m=len(shown)), NEGATIVE),
+        (say("ignored {n} ({m} shown)").format(n=len(neither), m=len(passed_over)), IGNORED),
+        (say("not in the sample {n}").format(n=rest), NO_LINE),
+        (say("annotated {n}").format(n=len(gt)), ANNOTATED),
     ]
     if ignored is None:
-        legend[2:4] = [(f"without a target {rest}", NO_LINE)]
+        legend[2:4] = [(say("without a target {n}").format(n=rest), NO_LINE)]
     figure, axes = canvas(image, legend)
     lots = ((shown, "negative", NEGATIVE), (passed_over, "ignored", IGNORED))
     for rows, kind, line in (*lots, (positive, "positive", POSITIVE)):

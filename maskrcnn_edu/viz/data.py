@@ -11,6 +11,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from maskrcnn_edu.structures import BitMask, GroundTruth, Segmentation
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.labels import draw_label
 from maskrcnn_edu.viz.style import canvas, colour, draw_box, halo, to_array
 
@@ -45,7 +46,7 @@ def add_ground_truth(axes: Axes, gt: GroundTruth, class_names: Sequence[str]) ->
         line = {"color": colour(label), "linewidth": 1.4, "linestyle": ":" if crowd else "-"}
         draw_box(axes, box, "crowd" if crowd else "gt", line)
     for box, label, crowd in zip(boxes, labels, crowds):  # no line may cross a text
-        text = f"{class_names[label]} (crowd)" if crowd else class_names[label]
+        text = class_names[label] + (say(" (crowd)") if crowd else "")
         draw_label(axes, box, text, colour(label))
 
 

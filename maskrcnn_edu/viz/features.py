@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from maskrcnn_edu.structures import Array
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.style import FONT_SIZE, HEAT, PALETTE, show_image, to_array
 
 PANEL = 2.2  # inches
@@ -54,7 +55,8 @@ def draw_roi_features(image: np.ndarray, box: Array, maps: Mapping[str, Array]) 
         corner = (x1 + i % resolution * width, y1 + i // resolution * height)
         panels[0].add_patch(Rectangle(corner, width, height, fill=False, gid="cell", **CELL))
     panels[0].set(xlim=(x1 - width, x2 + width), ylim=(y2 + height, y1 - height), aspect="auto")
-    panels[0].set_title(f"image, {resolution} x {resolution} cells", fontsize=FONT_SIZE + 2)
+    title = say("image, {n} x {n} cells").format(n=resolution)
+    panels[0].set_title(title, fontsize=FONT_SIZE + 2)
     for axes, (name, feature) in zip(panels[1:], maps.items()):
         _draw_strength(axes, name, to_array(feature))
     return figure

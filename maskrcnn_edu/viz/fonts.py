@@ -8,12 +8,19 @@ from typing import Any
 from matplotlib import font_manager, rcParams
 from matplotlib.font_manager import FontProperties
 
+from maskrcnn_edu.system.language import language
+
 FAMILIES = (
     "Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang",
+    "Hiragino Sans GB", "Heiti", "STHeiti", "Songti",
 )  # fmt: skip
 """With Chinese letters; those that `doctor` looks for."""
 
-INSTALL = "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk)"
+INSTALL = (
+    "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk; Fedora: dnf install "
+    "google-noto-sans-cjk-fonts; Windows and macOS: fonts.google.com/noto), or name a font that "
+    "has them in matplotlib.rcParams['font.family']"
+)
 NARROW, WIDE = 0.64, 1.0
 """How wide a letter is at most, in heights of the font: Latin, and Chinese."""
 
@@ -29,9 +36,18 @@ def as_text(name: str) -> dict[str, Any]:
     return style
 
 
+def use_letters_of_the_language() -> None:
+    """Let every text find letters in `chinese_fonts`, if the language chosen is not English."""
+    if language() != "en":
+        families = [*rcParams["font.family"], *chinese_fonts()]
+        rcParams["font.family"] = list(dict.fromkeys(families))
+
+
 def chinese_fonts() -> tuple[str, ...]:
-    """The installed families of `FAMILIES`, in that order."""
-    names = sorted({font.name for font in font_manager.fontManager.ttflist})
+    """The installed families of `FAMILIES`, in that order; those for simplified Chinese first."""
+    names = sorted(
+        {f.name for f in font_manager.fontManager.ttflist}, key=lambda n: ("SC" not in n, n)
+    )
     return tuple(name for known in FAMILIES for name in names if name.startswith(known))
 
 

@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 
 from maskrcnn_edu.structures import Array, GroundTruth, MaskTargets, RoISamples
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.data import draw_outline
 from maskrcnn_edu.viz.fonts import as_text
 from maskrcnn_edu.viz.style import (
@@ -58,7 +59,7 @@ def draw_mask_targets(
     rows = evenly_spaced(len(targets), limit)
     if not len(rows):
         figure = Figure(figsize=(6, 1.5))
-        say_nothing(figure, "no foreground RoI")
+        say_nothing(figure, say("no foreground RoI"))
         return figure
     figure, panels = _pairs(len(rows))
     index, masks = to_array(targets.index), to_array(targets.target_masks)
@@ -69,7 +70,8 @@ def draw_mask_targets(
         _draw_cells(right, masks[row], boxes[roi])
         for panel in (left, right):
             draw_outline(panel, gt.segms[objects[roi]], OUTLINE, filled=False)
-        left.set_title(f"RoI {roi}, object {objects[roi]}", fontsize=FONT_SIZE)
+        title = say("RoI {row}, object {g}").format(row=roi, g=objects[roi])
+        left.set_title(title, fontsize=FONT_SIZE)
         right.set_title("{} x {}".format(*masks[row].shape), fontsize=FONT_SIZE)
     return figure
 
@@ -123,17 +125,17 @@ def draw_paste(image: np.ndarray, probs: Array, box: Array, mask: Array) -> Figu
     figure, (left, middle, right) = _three_panels(image)
     side = small.shape[0]
     _draw_probs(left, small, (0, side, side, 0))
-    left.set_title(f"{side} x {side} probabilities", fontsize=FONT_SIZE)
+    left.set_title(say("{n} x {n} probabilities").format(n=side), fontsize=FONT_SIZE)
     for panel in (middle, right):
         show_image(panel, image)
         draw_box(panel, where, "box", BOX)
     _draw_probs(middle, small, (where[0], where[2], where[3], where[1]))
-    middle.set_title("stretched over the box", fontsize=FONT_SIZE)
+    middle.set_title(say("stretched over the box"), fontsize=FONT_SIZE)
     height, width = result.shape
     layer = np.zeros([height, width, 4])
     layer[result] = (*to_rgb(PASTED), 0.7)
     right.imshow(layer, extent=(0, width, height, 0), interpolation="nearest", gid="mask")
-    right.set_title(f"mask: {int(result.sum())} pixels", fontsize=FONT_SIZE)
+    right.set_title(say("mask: {n} pixels").format(n=int(result.sum())), fontsize=FONT_SIZE)
     return figure
 
 
@@ -192,8 +194,8 @@ def _class_panels(count: int, largest: float) -> tuple[Figure, list[Axes]]:
     bar_colours = ScalarMappable(Normalize(-largest, largest), SIGNED)
     figure.colorbar(bar_colours, cax=scale, orientation="horizontal")
     scale.tick_params(labelsize=FONT_SIZE - 1)
-    figure.text(0.48, 0.4 / high, "logit (0: probability one half)", ha="right", va="center",
-                fontsize=FONT_SIZE)  # fmt: skip
+    title = say("logit (0: probability one half)")
+    figure.text(0.48, 0.4 / high, title, ha="right", va="center", fontsize=FONT_SIZE)
     return figure, panels
 
 

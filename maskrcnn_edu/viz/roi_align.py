@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from maskrcnn_edu.structures import Array
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.style import (
     FONT_SIZE,
     HEAT,
@@ -101,14 +102,15 @@ def draw_sampling_points(
         "left": 0.05, "right": 0.98, "bottom": bottom, "top": 0.94, "wspace": 0.12,
     })  # fmt: skip
     scaled = to_array(box) * spatial_scale
-    for panel, title in ((left, "feature map"), (right, f"enlarged, aligned={aligned}")):
+    enlarged = say("enlarged, aligned={aligned}").format(aligned=aligned)
+    for panel, title in ((left, say("feature map")), (right, enlarged)):
         _draw_map(panel, values, title)
         draw_box(panel, scaled, "box", BOX)
     _draw_cells(right, *sampling_grid(box, resolution, spatial_scale, aligned), resolution)
     _draw_points(right, points.reshape(-1, 2), values.shape)
     _zoom(right, scaled, points.reshape(-1, 2))
-    legend = [("box", BOX), ("cell", CELL), ("point that is read", POINT)]
-    add_legend(figure, [*legend, ("point outside, reads 0", OUTSIDE)], columns=4)
+    legend = [(say("box"), BOX), (say("cell"), CELL), (say("point that is read"), POINT)]
+    add_legend(figure, [*legend, (say("point outside, reads 0"), OUTSIDE)], columns=4)
     return figure
 
 
@@ -140,7 +142,8 @@ def draw_bilinear(feature: Array, x: float, y: float) -> Figure:
             axes.plot([place[0], x], [place[1], y], color=CELL["color"], linewidth=1.5)
     axes.scatter([x], [y], s=90, color=POINT["color"], edgecolors="black", gid="sample", zorder=3)
     axes.set(xlim=(left - 0.3, left + 2.3), ylim=(top + 2.3, top - 0.3))
-    axes.set_title(f"at ({x:.2f}, {y:.2f}): {total:.3f}", fontsize=FONT_SIZE + 4)
+    title = say("at ({x:.2f}, {y:.2f}): {value:.3f}").format(x=x, y=y, value=total)
+    axes.set_title(title, fontsize=FONT_SIZE + 4)
     return figure
 
 

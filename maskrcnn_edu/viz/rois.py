@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maskrcnn_edu.structures import GroundTruth, RoISamples
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.labels import draw_label
 from maskrcnn_edu.viz.style import (
     ANNOTATED,
@@ -83,8 +84,8 @@ def _legend(
     ]
     return [
         *per_class,
-        (f"background {np.sum(labels == len(class_names))}", BACKGROUND),
-        (f"of these, added {np.sum(added & (labels >= 0))}", DASHED),
-        (f"annotated {objects}", ANNOTATED),
-        (f"not trained on {np.sum(labels == -1)}", NO_LINE),
+        (say("background {n}").format(n=np.sum(labels == len(class_names))), BACKGROUND),
+        (say("of these, added {n}").format(n=np.sum(added & (labels >= 0))), DASHED),
+        (say("annotated {n}").format(n=objects), ANNOTATED),
+        (say("not trained on {n}").format(n=np.sum(labels == -1)), NO_LINE),
     ]

@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from maskrcnn_edu.structures import Array, Proposals, RPNOutput
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.style import (
     FONT_SIZE,
     HEAT,
@@ -51,15 +52,15 @@ def draw_score_maps(
     figure, panels = _panels(1 + len(maps), height / width)
     show_image(panels[0], image)
     panels[0].images[0].set_gid("image")
-    panels[0].set_title("input", fontsize=FONT_SIZE)
+    panels[0].set_title(say("input"), fontsize=FONT_SIZE)
     for level, (panel, scores) in enumerate(zip(panels[1:], maps)):
         panel.imshow(
             scores, extent=(0, width, height, 0), vmin=0, vmax=1, cmap=HEAT, gid="score_map",
             interpolation="nearest",
         )  # fmt: skip
-        h, w = scores.shape
-        panel.set_title(f"level {level}: {h} x {w} cells, best {scores.max():.2f}",
-                        fontsize=FONT_SIZE)  # fmt: skip
+        shape = {"h": scores.shape[0], "w": scores.shape[1]}
+        title = say("level {i}: {h} x {w} cells, best {p:.2f}")
+        panel.set_title(title.format(i=level, p=scores.max(), **shape), fontsize=FONT_SIZE)
     return figure
 
 
@@ -79,7 +80,8 @@ def draw_proposals(image: np.ndarray, proposals: Proposals, top: int = 30) -> Fi
     count = len(ranked)
     lines = [_rank_line(rank, count) for rank in range(count)]
     named = sorted({0, count // 2, count - 1}) if count else []
-    figure, axes = canvas(image, [(f"rank {r + 1} of {len(boxes)}", lines[r]) for r in named])
+    title = say("rank {k} of {n}")
+    figure, axes = canvas(image, [(title.format(k=r + 1, n=len(boxes)), lines[r]) for r in named])
     for rank in reversed(range(count)):  # the best on top
         draw_box(axes, boxes[ranked[rank]], "proposal", lines[rank])
     return figure
@@ -94,7 +96,7 @@ def draw_refinement(
         image: [H, W, 3] uint8, input frame.
         anchors: [n, 4], input frame.
         boxes: [n, 4], row i is what anchor i became.
-        names: what the legend calls the two.
+        names: what the two are: kinds, and words of the legend.
 
     Returns:
         A figure with n of each of the two ``names``, and n of kind ``arrow``.
@@ -106,7 +108,9 @@ def draw_refinement(
     if len(before) != len(after):
         raise ValueError(f"every anchor needs its box: {len(before)} anchors, {len(after)} boxes")
     styles = {"linewidth": 1.2, "linestyle": "--"}, {"linewidth": 1.8, "linestyle": "-"}
-    figure, axes = canvas(image, [(n, {"color": "white"} | s) for n, s in zip(names, styles)])
+    known = {"anchor": say("anchor"), "RoI": say("RoI"), "box": say("box"), "object": say("object")}
+    legend = [(known.get(n, n), {"color": "white"} | s) for n, s in zip(names, styles)]
+    figure, axes = canvas(image, legend)
     for i, pair in enumerate(zip(before, after)):
         colour = {"color": PALETTE[i % len(PALETTE)]}
         for box, name, style in zip(pair, names, styles):
@@ -149,8 +153,8 @@ def _panels(count: int, ratio: float) -> tuple[Figure, list[Axes]]:
     scale = figure.add_axes((0.3, 0.33 / high, 0.4, 0.1 / high))
     figure.colorbar(ScalarMappable(Normalize(0, 1), HEAT), cax=scale, orientation="horizontal")
     scale.tick_params(labelsize=FONT_SIZE - 1)
-    figure.text(0.29, 0.38 / high, "probability of an object", ha="right", va="center",
-                fontsize=FONT_SIZE)  # fmt: skip
+    title = say("probability of an object")
+    figure.text(0.29, 0.38 / high, title, ha="right", va="center", fontsize=FONT_SIZE)
     return figure, list(grid.flat)
 
 

@@ -17,6 +17,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from maskrcnn_edu.structures import Array, GroundTruth
+from maskrcnn_edu.viz.fonts import use_letters_of_the_language
+
+use_letters_of_the_language()  # every picture imports this file
 
 # Okabe and Ito's palette: distinguishable with every kind of colour blindness
 PALETTE = (

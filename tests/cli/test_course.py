@@ -1,5 +1,6 @@
 """``maskrcnn-edu course``, and what every command says when something is missing."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from maskrcnn_edu import __version__
 from maskrcnn_edu.cli.main import COMMANDS, main
 from maskrcnn_edu.system import shipped
-from maskrcnn_edu.teaching.student import BEGIN, without_answers
+from maskrcnn_edu.teaching.student import BEGIN, END, without_answers
 
 SOURCE = Path(__file__).parents[2] / "notebooks"
 NAMES = {path.name for path in SOURCE.glob("*.ipynb")}
@@ -35,6 +36,53 @@ def test_the_notebooks_are_written_without_answers(tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"{len(NAMES)} notebooks are in {out}" in said and "jupyter lab" in said
     assert "not as delivered" not in said and "not installed" not in said
+
+
+@pytest.fixture
+def small_course(tmp_path, monkeypatch):
+    """An installation whose course is one notebook, with a catalogue; its folder."""
+    (tmp_path / "pyproject.toml").touch()
+    for folder in ("notebooks", "docs/locale/zh_CN/notebooks"):
+        (tmp_path / folder).mkdir(parents=True)
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": ["## An anchor\n", "\n", "is a box."]},
+        *({"cell_type": "code", "metadata": {}, "source": text.splitlines(keepends=True),
+           "outputs": [], "execution_count": 1}
+          for text in ("x = 1", f"def f():\n    {BEGIN}\n    return 7\n    {END}")),
+    ]  # fmt: skip
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "notebooks" / "start.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    known = 'msgid "An anchor"\nmsgstr "锚框"\n\nmsgid "is a box."\nmsgstr "是一个框。"\n'
+    catalogue = tmp_path / "docs/locale/zh_CN/notebooks/start.po"
+    catalogue.write_text(known, encoding="utf-8")
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "maskrcnn_edu")
+    return tmp_path
+
+
+def test_the_course_in_chinese(small_course, capsys):
+    out = small_course / "out"
+    assert main(["course", str(out), "--lang", "zh"]) == 0
+    prose, first, exercise = json.loads((out / "start.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert "".join(prose["source"]) == "## 锚框\n\n是一个框。"
+    assert "".join(first["source"]) == "%env MASKRCNN_EDU_LANG=zh\nx = 1"
+    assert "return 7" not in "".join(exercise["source"])
+    assert "课程" in (out / "README.md").read_text(encoding="utf-8")
+    assert f"1 notebooks are in {out}" in capsys.readouterr().out
+
+
+def test_a_passage_without_translation_stops_the_course(small_course, capsys):
+    catalogue = small_course / "docs/locale/zh_CN/notebooks/start.po"
+    known = catalogue.read_text(encoding="utf-8").replace("An anchor", "Another anchor")
+    catalogue.write_text(known, encoding="utf-8")
+    assert main(["course", str(small_course / "out"), "--lang", "zh"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("has no translation of 'An anchor'\n") and said.count("\n") == 1
+    assert not list((small_course / "out").iterdir())
+
+
+def test_without_babel_the_course_in_chinese_says_what_to_install(tmp_path):
+    codes, _, said = run_without(["babel"], ["course", str(tmp_path), "--lang", "zh"])
+    assert (codes, said) == ([2], "maskrcnn-edu: babel is not installed: pip install babel\n")
 
 
 def test_a_changed_notebook_stays_and_is_named(tmp_path, capsys):

@@ -108,10 +108,14 @@ def test_the_wheel_has_package_model_notebooks_photographs_and_no_more(built):
     photographs = {n.split("/share/maskrcnn_edu/")[1] for n in names if "/data/photographs/" in n}
     files = (path for path in (ROOT / "data" / "photographs").rglob("*") if path.is_file())
     assert photographs == {path.relative_to(ROOT).as_posix() for path in files}
+    translations = {n for n in names if n.endswith(".po")}
+    folder = ROOT / "docs" / "locale" / "zh_CN" / "notebooks"
+    assert {Path(n).name for n in translations} == {path.name for path in folder.iterdir()}
     modules = {n for n in names if n.startswith("maskrcnn_edu/")}
     package = {str(p.relative_to(ROOT)) for p in (ROOT / "maskrcnn_edu").rglob("*")
                if p.is_file() and p.suffix in (".py", ".yml", ".json", ".safetensors")}  # fmt: skip
-    assert modules == package and len(names) == len(modules | notebooks | photographs)
+    assert modules == package
+    assert len(names) == len(modules | notebooks | photographs | translations)
     assert built[1].stat().st_size < 12e6
 
 

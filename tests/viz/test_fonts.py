@@ -1,10 +1,15 @@
 """Names are text, in every script, and stay inside the picture."""
 
+import warnings
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from maskrcnn_edu.system import doctor
+from maskrcnn_edu.system import doctor, language
 from maskrcnn_edu.viz import fonts
 from maskrcnn_edu.viz.labels import draw_label
 from maskrcnn_edu.viz.style import canvas
@@ -43,6 +48,36 @@ def test_installed_fonts_are_asked_after_the_usual_one(monkeypatch):
     monkeypatch.setattr(fonts, "chinese_fonts", lambda: ("Noto Sans CJK SC",))
     assert fonts.as_text("\u5706")["fontfamily"][-1] == "Noto Sans CJK SC"
     assert fonts.as_text("cat") == {"parse_math": False}
+
+
+def test_pictures_in_chinese_have_their_letters(monkeypatch):
+    """Every letter of the table, in a font that is installed here."""
+    if not fonts.chinese_fonts():
+        pytest.skip(f"no font with Chinese letters is installed: {fonts.INSTALL}")
+    monkeypatch.setitem(rcParams, "font.family", ["sans-serif"])
+    monkeypatch.setenv(language.VARIABLE, "zh")
+    fonts.use_letters_of_the_language()
+    assert fonts.font_advice(language.words("zh").values()) == ""
+    axes = Figure().subplots()
+    title = axes.set_title(language.say("feature map"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of a letter that it draws as a box
+        FigureCanvasAgg(axes.figure).draw()
+    assert title.get_text() == "特征图"
+
+
+def test_pictures_in_english_keep_the_usual_font(monkeypatch):
+    monkeypatch.setitem(rcParams, "font.family", ["sans-serif"])
+    monkeypatch.delenv(language.VARIABLE, raising=False)
+    fonts.use_letters_of_the_language()
+    assert rcParams["font.family"] == ["sans-serif"]
+
+
+def test_fonts_for_simplified_chinese_come_first(monkeypatch):
+    names = ("DejaVu Sans", "SimHei", "Noto Sans CJK JP", "Noto Sans CJK SC")
+    entries = [SimpleNamespace(name=name) for name in names]
+    monkeypatch.setattr(fonts.font_manager, "fontManager", SimpleNamespace(ttflist=entries))
+    assert fonts.chinese_fonts() == ("Noto Sans CJK SC", "Noto Sans CJK JP", "SimHei")
 
 
 def test_the_families_are_those_of_the_doctor():

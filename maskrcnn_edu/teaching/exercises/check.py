@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.system.suggest import did_you_mean
 from maskrcnn_edu.teaching.exercises import (
     nb00_tour,
@@ -40,7 +41,6 @@ _NOTEBOOKS = (
 EXERCISES: dict[str, Exercise] = {e.name: e for module in _NOTEBOOKS for e in module.EXERCISES}
 """All exercises by name, in the order of the notebooks."""
 
-NOT_ATTEMPTED = "not attempted"
 MISTAKES = Path(__file__).parent / "mistakes.json"
 
 
@@ -55,7 +55,7 @@ class Verdict(str):
     @property
     def is_right(self) -> bool:
         """Whether the exercise is solved."""
-        return self.startswith("right")
+        return self.startswith(say("right: "))
 
 
 class _Blank(Exception):
@@ -87,36 +87,42 @@ def check(name: str, answer: Any, seed: str | int | None = None) -> Verdict:
     exercise = EXERCISES.get(str(name))
     if exercise is None and str(name) not in HUNTS:
         known = [*EXERCISES, *HUNTS]
-        return Verdict(f"there is no exercise {str(name)!r}{did_you_mean(name, known)}")
+        words = say("there is no exercise {name!r}").format(name=str(name))
+        return Verdict(words + did_you_mean(name, known))
     if answer is None or answer is ...:
-        return Verdict(NOT_ATTEMPTED)
+        return Verdict(say("not attempted"))
     if exercise is None:
         return Verdict(judge_guess(name, answer, seed))
     fault = _fault(exercise, answer)
     if fault:
-        return Verdict(f"not yet: {fault}")
+        return _not_yet(fault)
     try:
         return _judge(exercise, answer, seed)
     except _Blank:
-        return Verdict(NOT_ATTEMPTED)
+        return Verdict(say("not attempted"))
     except _Failed as failure:
-        return Verdict(f"not yet: {failure}")
+        return _not_yet(str(failure))
+
+
+def _not_yet(words: str) -> Verdict:
+    return Verdict(say("not yet: ") + words)
 
 
 def _fault(exercise: Exercise, answer: Any) -> str:
     """What can be said without calling it; empty if it can be called."""
     name, wanted = exercise.name, exercise.arguments
     if not callable(answer):
-        call = f"check({name!r}, {name})"
-        return f"hand over the function itself, as in {call}: {shown(answer)} is none"
+        words = say("hand over the function itself, as in {call}: {answer} is none")
+        return words.format(call=f"check({name!r}, {name})", answer=shown(answer))
     if str(getattr(answer, "__module__", "")).startswith("maskrcnn_edu."):
-        return "this is a function of the package; write your own"
+        return say("this is a function of the package; write your own")
     try:
         signature = inspect.signature(answer)
         signature.bind(*wanted)
     except TypeError:
-        wrong = f"yours takes {len(signature.parameters)} {signature}"
-        return f"it is called with {len(wanted)} arguments ({', '.join(wanted)}); {wrong}"
+        words = say("it is called with {n} arguments ({names}); yours takes {m} {signature}")
+        m = len(signature.parameters)
+        return words.format(n=len(wanted), names=", ".join(wanted), m=m, signature=signature)
     except Exception:  # a function written in C does not say
         return ""
     return ""
@@ -129,14 +135,14 @@ def _judge(exercise: Exercise, answer: Callable[..., Any], seed: str | int | Non
     for case, text in zip(exercise.cases, differences):
         if text:
             words = _mistake(exercise, results, expected) or _fickle(exercise, answer, case)
-            return Verdict(f"not yet: {words}{_call(exercise, case)}: {text}")
+            return _not_yet(f"{words}{_call(exercise, case)}: {text}")
     for case in exercise.hidden_cases(seed):
         result = _result(exercise, answer, case)
         text = difference(result, exercise.truth(*case), exercise.tolerance)
         if text:
-            words = "right in the first cases, but not in all\n"
-            return Verdict(f"not yet: {words}{_call(exercise, case)}: {text}")
-    return Verdict(f"right: {exercise.shows}")
+            words = say("right in the first cases, but not in all")
+            return _not_yet(f"{words}\n{_call(exercise, case)}: {text}")
+    return Verdict(say("right: ") + say(exercise.shows))
 
 
 def _mistake(exercise: Exercise, results: list, expected: list) -> str:
@@ -145,7 +151,7 @@ def _mistake(exercise: Exercise, results: list, expected: list) -> str:
         for version in versions:  # None stands where the mistake makes no difference
             wrong = [e if v is None else v for v, e in zip(version, expected)]
             if not any(difference(r, w, exercise.tolerance) for r, w in zip(results, wrong)):
-                return f"{words}\n"
+                return say(words) + "\n"
     words = kind_of(exercise, results, expected)
     return f"{words}\n" if words else ""
 
@@ -155,7 +161,7 @@ def _fickle(exercise: Exercise, answer: Callable[..., Any], case: tuple) -> str:
     first, second = (_result(exercise, answer, case) for _ in range(2))
     if difference(first, first, 0) or not difference(second, first, exercise.tolerance):
         return ""
-    return "called twice with the same arguments it gives two results\n"
+    return say("called twice with the same arguments it gives two results") + "\n"
 
 
 @lru_cache(maxsize=1)
@@ -174,14 +180,15 @@ def _result(exercise: Exercise, answer: Callable[..., Any], case: tuple) -> Any:
     if run.is_blank(answer, outcome):
         raise _Blank
     if not outcome.ended:
-        words = f"it did not end within {run.TIME_LIMIT:g} seconds: is there a loop without end?"
-        raise _Failed(f"{words}\n{_call(exercise, case)}")
+        words = say("it did not end within {n:g} seconds: is there a loop without end?")
+        raise _Failed(f"{words.format(n=run.TIME_LIMIT)}\n{_call(exercise, case)}")
     if outcome.error is not None:
         words = traceback.format_exception_only(outcome.error)[-1].strip()
-        raise _Failed(f"it raised {words}\n{_call(exercise, case)}")
+        words = say("it raised {error}").format(error=words)
+        raise _Failed(f"{words}\n{_call(exercise, case)}")
     if outcome.value is None:
-        words = "it prints its answer, but returns None: return it"
-        words = words if outcome.printed else "it returns None: is a return missing?"
+        printed = say("it prints its answer, but returns None: return it")
+        words = printed if outcome.printed else say("it returns None: is a return missing?")
         raise _Failed(f"{words}\n{_call(exercise, case)}")
     return outcome.value
 
@@ -189,4 +196,4 @@ def _result(exercise: Exercise, answer: Callable[..., Any], case: tuple) -> Any:
 def _call(exercise: Exercise, case: tuple) -> str:
     """The arguments of a call with their names, for a message."""
     pairs = zip(exercise.arguments, case)
-    return "for " + ", ".join(f"{name} = {shown(value)}" for name, value in pairs)
+    return say("for ") + ", ".join(f"{name} = {shown(value)}" for name, value in pairs)

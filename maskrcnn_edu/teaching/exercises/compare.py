@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from maskrcnn_edu.system.language import say
+
 LONGEST = 400  # characters of a value in a message
 
 
@@ -28,10 +30,14 @@ def difference(value: Any, expected: Any, tolerance: float) -> str:
     try:
         given, wanted = np.asarray(value), np.asarray(expected)
         if given.dtype == object or (given.dtype.kind in "US") != (wanted.dtype.kind in "US"):
-            return f"yours is {shown(value)}, expected {shown(expected)}"
+            return _both(shown(value), shown(expected))
         return _first_of_arrays(given, wanted, tolerance)
     except Exception:  # whatever a learner's own object does
-        return f"yours is {shown(value)}, expected {shown(expected)}"
+        return _both(shown(value), shown(expected))
+
+
+def _both(value: str, expected: str) -> str:
+    return say("yours is {value}, expected {expected}").format(value=value, expected=expected)
 
 
 def is_ragged(expected: Any) -> bool:
@@ -43,28 +49,31 @@ def is_ragged(expected: Any) -> bool:
 
 def _first_of_mapping(value: Any, expected: Mapping, tolerance: float) -> str:
     if not isinstance(value, Mapping):
-        return f"yours is {shown(value)}, expected a dict with {', '.join(map(str, expected))}"
+        wanted = say("a dict with {keys}").format(keys=", ".join(map(str, expected)))
+        return _both(shown(value), wanted)
     if set(value) != set(expected):
-        return f"your keys are {shown(list(value))}, expected {shown(list(expected))}"
+        words = say("your keys are {keys}, expected {expected}")
+        return words.format(keys=shown(list(value)), expected=shown(list(expected)))
     differences = ((key, difference(value[key], expected[key], tolerance)) for key in expected)
     return next((f"{key}: {text}" for key, text in differences if text), "")
 
 
 def _first_of_parts(value: Any, expected: list | tuple, tolerance: float) -> str:
     if not isinstance(value, (list, tuple, np.ndarray)) or len(value) != len(expected):
-        return f"yours is {shown(value)}, expected {len(expected)} parts: {shown(expected)}"
+        words = say("{n} parts: {parts}")
+        return _both(shown(value), words.format(n=len(expected), parts=shown(expected)))
     differences = (difference(v, e, tolerance) for v, e in zip(value, expected))
-    return next((f"part {i}: {text}" for i, text in enumerate(differences) if text), "")
+    return next(
+        (say("part {i}: ").format(i=i) + text for i, text in enumerate(differences) if text), ""
+    )
 
 
 def _first_of_arrays(given: np.ndarray, wanted: np.ndarray, tolerance: float) -> str:
     if given.size == wanted.size == 0:
         return ""
     if given.shape != wanted.shape:
-        return (
-            f"yours is {shown(given)} of shape {list(given.shape)}, "
-            f"expected {shown(wanted)} of shape {list(wanted.shape)}"
-        )
+        shaped = say("{value} of shape {shape}")
+        return _both(*(shaped.format(value=shown(a), shape=list(a.shape)) for a in (given, wanted)))
     if wanted.dtype.kind in "US":
         same = given == wanted
     else:
@@ -73,8 +82,8 @@ def _first_of_arrays(given: np.ndarray, wanted: np.ndarray, tolerance: float) ->
     if same.all():
         return ""
     where = tuple(int(i) for i in np.argwhere(~same)[0])
-    place = f"at {list(where)} " if where else ""
-    return f"{place}yours is {shown(given[where])}, expected {shown(wanted[where])}"
+    place = say("at {place} ").format(place=list(where)) if where else ""
+    return place + _both(shown(given[where]), shown(wanted[where]))
 
 
 def shown(value: Any) -> str:
@@ -82,7 +91,7 @@ def shown(value: Any) -> str:
     try:
         return _cut(_text(value))
     except Exception:
-        return f"a {type(value).__name__}"
+        return say("a {kind}").format(kind=type(value).__name__)
 
 
 def _text(value: Any) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 import paddle
 
 from maskrcnn_edu.structures import Detections, GroundTruth, TrainingStages
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.system.suggest import did_you_mean
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
 from maskrcnn_edu.teaching.bugs.release import release, released
@@ -73,20 +74,28 @@ def judge_guess(name: str, guess: Any, seed: str | int | None) -> str:
     culprit = BUGS[_culprit(name, seed)]
     word = str(guess).removesuffix(".py").replace("/", ".").removeprefix("maskrcnn_edu.")
     if word == culprit.name or _is_in(word, culprit.name):
-        return f"right: {culprit.title} ({culprit.name}, {culprit.places[0]}). {culprit.story}"
+        words = say("{title} ({name}, {place}). ")
+        found = words.format(title=culprit.title, name=culprit.name, place=culprit.places[0])
+        return say("right: ") + found + culprit.story
     if word not in BUGS and not any(_is_in(word, bug) for bug in BUGS):
-        return f"there is no bug {word!r} and none in such a file{did_you_mean(word, BUGS)}"
+        words = say("there is no bug {name!r} and none in such a file").format(name=word)
+        return words + did_you_mean(word, BUGS)
     if released():
-        return "not yet: ask again after the block, when the bug is caught"
+        return say("not yet: ") + say("ask again after the block, when the bug is caught")
     right, here = _clues_with(""), _clues_with(culprit.name)
     there = _clues_with(word) if word in BUGS else right
     other = _first_difference(there, here)
     if other and _first_difference(there, right):
-        words = f"{other} would be {shown(there[other])}, here: {shown(here[other])}"
-        return f"not yet: with {word} {words}"
-    other = _first_difference(right, here)
-    words = f"{other}, {shown(right[other])} without a bug, here: {shown(here[other])}"
-    return f"not yet: not {word}; the first number that has changed is {words}"
+        expected = there
+        words = say("with {word} {clue} would be {expected}, here: {here}")
+    else:
+        other, expected = _first_difference(right, here), right
+        words = say(
+            "not {word}; the first number that has changed is {clue}, {expected} without a bug, "
+            "here: {here}"
+        )
+    values = {"expected": shown(expected[other]), "here": shown(here[other])}
+    return say("not yet: ") + words.format(word=word, clue=other, **values)
 
 
 @lru_cache(maxsize=1)
@@ -124,13 +133,13 @@ def _training_clues(stages: TrainingStages) -> dict[str, Any]:
     labels = np.concatenate([t.target_labels.numpy() for t in stages.mask_targets])
     half = masks.shape[1] // 2
     return {
-        "pixels from an outline to its box": [_outline_to_box(gt) for gt in stages.batch.gt],
-        "the centre of anchor 10": (anchors[10, :2] + anchors[10, 2:]) / 2,
-        "positive anchors": [int((t.target_labels == 1).sum()) for t in stages.anchor_targets],
-        "proposals": [len(proposals) for proposals in stages.proposals],
-        "foreground RoIs": len(labels),
-        "their classes": np.unique(labels),
-        "mask targets, upper half and left half": [
+        say("pixels from an outline to its box"): [_outline_to_box(gt) for gt in stages.batch.gt],
+        say("the centre of anchor 10"): (anchors[10, :2] + anchors[10, 2:]) / 2,
+        say("positive anchors"): [int((t.target_labels == 1).sum()) for t in stages.anchor_targets],
+        say("proposals"): [len(proposals) for proposals in stages.proposals],
+        say("foreground RoIs"): len(labels),
+        say("their classes"): np.unique(labels),
+        say("mask targets, upper half and left half"): [
             masks[:, :half].mean(),
             masks[:, :, :half].mean(),
         ],
@@ -151,7 +160,7 @@ def _outline_to_box(gt: GroundTruth) -> float:
 def _detection_clues(detections: Detections) -> dict[str, Any]:
     boxes, scores = detections.boxes.numpy(), detections.scores.numpy()
     return {
-        "detections": len(detections),
-        "the best detection's box": boxes[scores.argmax()] if len(boxes) else [],
-        "pixels of all detected masks": int(detections.masks.astype("int64").sum()),
+        say("detections"): len(detections),
+        say("the best detection's box"): boxes[scores.argmax()] if len(boxes) else [],
+        say("pixels of all detected masks"): int(detections.masks.astype("int64").sum()),
     }

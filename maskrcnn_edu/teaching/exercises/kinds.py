@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.exercises.compare import difference, is_ragged
 from maskrcnn_edu.teaching.exercises.exercise import Exercise
 
@@ -26,7 +27,7 @@ def kind_of(exercise: Exercise, results: list, expected: list) -> str:
         results: what the learner's function returned, case by case.
         expected: what it should have returned.
     """
-    forms = (words for words, looks in FORMS.items() if _all(looks, results, expected))
+    forms = (say(words) for words, looks in FORMS.items() if _all(looks, results, expected))
     return next(forms, "") or _changed(exercise, results, expected) or _shifted(results, expected)
 
 
@@ -107,13 +108,14 @@ def _as_mask(rows: Any, count: int) -> np.ndarray:
     return np.isin(np.arange(count), rows)
 
 
-_EVERY: dict[str, Change] = {
+EVERY: dict[str, Change] = {
     "the numbers are rounded; keep their fractions": _rounded(),
     "the numbers are rounded down; keep their fractions": _rounded(how=np.floor),
     **{f"the numbers are rounded to {n} decimals; keep them all": _rounded(n) for n in (1, 2, 3)},
     "rows and columns are swapped": lambda right, case: right.T,
     "everything is there, in reversed order": lambda right, case: right[::-1],
 }
+"""Words for a mistake that any result may have -> what it makes of the right result."""
 
 CHANGES: dict[str, dict[str, Change]] = {
     "numbers": {},  # or words
@@ -165,14 +167,14 @@ CHANGES: dict[str, dict[str, Change]] = {
 
 
 def _changed(exercise: Exercise, results: list, expected: list) -> str:
-    for words, change in {**CHANGES[exercise.gives], **_EVERY}.items():
+    for words, change in {**CHANGES[exercise.gives], **EVERY}.items():
         try:
             pairs = zip(expected, exercise.cases)
             changed = [change(_array(right), case) for right, case in pairs]
         except Exception:  # this change has no meaning for this result
             continue
         if not any(difference(v, c, exercise.tolerance) for v, c in zip(results, changed)):
-            return words
+            return say(words)
     return ""
 
 
@@ -204,12 +206,12 @@ def _words_for_shift(value: np.ndarray, right: np.ndarray) -> str:
         return ""
     term = (value - right).mean()
     if _same(value, right + term):
-        return f"all numbers are too {'large' if term > 0 else 'small'} by {abs(term):.4g}"
+        if term > 0:
+            return say("all numbers are too large by {n:.4g}").format(n=term)
+        return say("all numbers are too small by {n:.4g}").format(n=-term)
     factor = (value * right).sum() / (right * right).sum()
     if abs(factor) < 1e-9 or not _same(value, right * factor):
         return ""
-    return (
-        "the sign is wrong"
-        if abs(factor + 1) < 1e-4
-        else f"all numbers are {factor:.4g} times the right"
-    )
+    if abs(factor + 1) < 1e-4:
+        return say("the sign is wrong")
+    return say("all numbers are {n:.4g} times the right").format(n=factor)

@@ -14,6 +14,7 @@ from matplotlib.patheffects import withStroke
 from maskrcnn_edu.model.matching import BACKGROUND, FOREGROUND, IGNORE, label_box
 from maskrcnn_edu.model.rpn.anchors import AnchorGenerator
 from maskrcnn_edu.structures import GroundTruth
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, dropdown, slider
 from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import PALETTE, canvas
@@ -52,11 +53,13 @@ class AnchorMicroscope(Microscope):
         self.gt = gt
         super().__init__(
             {
-                "ratio": dropdown("height / width", [0.5, 1.0, 2.0], 1.0),
-                "size": dropdown("size (pixels)", list(sizes), sizes[len(sizes) // 2]),
-                "stride": dropdown("stride (pixels)", list(strides), strides[len(strides) // 2]),
-                "positive": slider("positive from IoU", 0.7, 0.5, 0.9, 0.1),
-                "negative": slider("negative below IoU", 0.3, 0.1, 0.5, 0.1),
+                "ratio": dropdown(say("height / width"), [0.5, 1.0, 2.0], 1.0),
+                "size": dropdown(say("size (pixels)"), list(sizes), sizes[len(sizes) // 2]),
+                "stride": dropdown(
+                    say("stride (pixels)"), list(strides), strides[len(strides) // 2]
+                ),
+                "positive": slider(say("positive from IoU"), 0.7, 0.5, 0.9, 0.1),
+                "negative": slider(say("negative below IoU"), 0.3, 0.1, 0.5, 0.1),
             }
         )
 
@@ -85,7 +88,7 @@ class AnchorMicroscope(Microscope):
             axes.add_patch(_box(box, "object", "white", 2.0))
         middle = np.asarray(generator.cell_anchors[0][0]) + np.tile([width / 2, height / 2], 2)
         axes.add_patch(_box(middle, "one anchor", "white", 2.0, "--"))
-        axes.text(*middle[:2], "one anchor", color="white", fontsize=9, va="bottom",
+        axes.text(*middle[:2], say("one anchor"), color="white", fontsize=9, va="bottom",
                   path_effects=HALO)  # fmt: skip
         # anchors reach beyond the image; the figure does not
         axes.set(xlim=(0, width), ylim=(height, 0))
@@ -107,6 +110,11 @@ class AnchorMicroscope(Microscope):
 def _draw_kinds(axes: Axes, anchors: np.ndarray, labels: np.ndarray) -> None:
     """A dot for every anchor [A, 4] by its label [A], and the positive ones as boxes."""
     centers = (anchors[:, :2] + anchors[:, 2:]) / 2
+    titles = {
+        "negative": say("negative: {n}"),
+        "ignored": say("ignored: {n}"),
+        "positive": say("positive: {n}"),
+    }
     for kind, (label, colour, marker) in KINDS.items():
         x, y = centers[labels == label].T
         dots = axes.scatter(
@@ -117,7 +125,7 @@ def _draw_kinds(axes: Axes, anchors: np.ndarray, labels: np.ndarray) -> None:
             marker=marker,
             edgecolors="none" if kind == "negative" else "black",
             linewidths=0.4,
-            label=f"{kind}: {len(x)}",
+            label=titles[kind].format(n=len(x)),
             zorder=3,
         )
         dots.set_gid(kind)

@@ -14,6 +14,7 @@ from maskrcnn_edu.data.coco import CocoDataset
 from maskrcnn_edu.data.image_file import read_image
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Detections
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.bugs.catalog import BUGS
 from maskrcnn_edu.teaching.bugs.release import release
 from maskrcnn_edu.teaching.course import loader, make_batch
@@ -49,7 +50,8 @@ class BugMicroscope(Microscope):
         self.row = row
         self.pixels = read_image(dataset.image_path(row))
         self.right_losses, self.right_detections = self._look(NO_BUG)
-        super().__init__({"bug": dropdown("bug", [NO_BUG, *BUGS], NO_BUG)})
+        names = [(say("none"), NO_BUG), *((name, name) for name in BUGS)]
+        super().__init__({"bug": dropdown(say("bug"), names, NO_BUG)})
 
     def draw(self, bug: str) -> Figure:
         """Bars of the losses beside those without a bug, and the image with its detections.
@@ -61,10 +63,10 @@ class BugMicroscope(Microscope):
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
         _draw_losses(left, self.right_losses, self.losses)
-        left.set_title(BUGS[bug].title if bug in BUGS else "no bug")
+        left.set_title(BUGS[bug].title if bug in BUGS else say("no bug"))
         show_image(right, self.pixels)
         _draw_detections(right, self.detections)
-        right.set_title("detections and masks")
+        right.set_title(say("detections and masks"))
         return figure
 
     def summary(self, figure: Figure) -> Summary:
@@ -115,8 +117,8 @@ def _draw_detections(axes: Axes, detections: Detections) -> None:
 
 def _draw_losses(axes: Axes, right: list[float], now: list[float]) -> None:
     rows = np.arange(len(LOSSES))
-    axes.barh(rows - 0.2, right, 0.38, color="#bbbbbb", label="right")
-    axes.barh(rows + 0.2, now, 0.38, color=PALETTE[4], label="now")
+    axes.barh(rows - 0.2, right, 0.38, color="#bbbbbb", label=say("right"))
+    axes.barh(rows + 0.2, now, 0.38, color=PALETTE[4], label=say("now"))
     axes.set_yticks(rows, LOSSES)
     axes.invert_yaxis()
     axes.legend(fontsize=8)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import TrainingStages
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.biography import Biography, Fate, anchor_fates, biography
 from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, dropdown
 from maskrcnn_edu.viz.figure_facts import marked_artists
@@ -43,7 +44,10 @@ class LifeMicroscope(Microscope):
         met = [(str(fate), fate.name) for fate in Fate if self.surest[fate]]
         places = list(range(1, PLACES + 1))
         super().__init__(
-            {"fate": dropdown("fate", met, met[-1][1]), "place": dropdown("place", places, 1)}
+            {
+                "fate": dropdown(say("fate"), met, met[-1][1]),
+                "place": dropdown(say("place"), places, 1),
+            }
         )
 
     def draw(self, fate: str, place: int) -> Figure:
@@ -63,7 +67,8 @@ class LifeMicroscope(Microscope):
         for kind, box in self._way(self.life).items():
             draw_box(axes, box, kind, WAY[kind])
         _widen(axes, self.life.anchor_box)
-        add_legend(figure, [(kind, WAY[kind]) for kind in self._way(self.life)], columns=4)
+        legend = [(say(kind), WAY[kind]) for kind in self._way(self.life)]
+        add_legend(figure, legend, columns=4)
         figure.text(0.02, 0.38, str(self.life), fontsize=10.5, va="top", gid="story", wrap=True)
         return figure
 

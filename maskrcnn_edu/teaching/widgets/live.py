@@ -11,6 +11,7 @@ from maskrcnn_edu.config.build import build_optimizer
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.recorder import undisturbed
 from maskrcnn_edu.teaching.widgets.microscope import png_bytes
 from maskrcnn_edu.training.loop import Budget, train_steps
@@ -49,7 +50,7 @@ class LiveTraining:
         self.history: list[dict[str, float]] = []
         self.frames: list[bytes] = []
         self.labels: list[str] = []
-        self.bar = ipywidgets.IntProgress(min=0, max=steps, description="steps")
+        self.bar = ipywidgets.IntProgress(min=0, max=steps, description=say("steps"))
         half = ipywidgets.Layout(width="50%", object_fit="contain")
         self.curves = ipywidgets.Image(format="png", layout=half)
         self.image = ipywidgets.Image(format="png", layout=half)
@@ -72,7 +73,7 @@ class LiveTraining:
             self.model.eval()
             self.figure = self.picture(self.model)
         self.frames.append(png_bytes(self.figure))
-        self.labels.append(f"step {step}")
+        self.labels.append(say("step {n}").format(n=step))
         self.image.value = self.frames[-1]
         self.curves.value = png_bytes(self.draw_curves())
 
@@ -83,6 +84,7 @@ class LiveTraining:
         for name in self.losses:
             values = [step[name] for step in self.history]
             axes.plot(range(1, len(values) + 1), values, color=LOSS_COLOURS[name], label=name)
-        axes.set(xlim=(0, self.steps), ylim=(0, None), xlabel="step", title="loss of each step")
+        axes.set(xlim=(0, self.steps), ylim=(0, None))
+        axes.set(xlabel=say("step"), title=say("loss of each step"))
         figure.legend(fontsize=11, loc="outside lower center")
         return figure

@@ -11,6 +11,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from maskrcnn_edu.model.mask.targets import rasterize_polygons_within_box
 from maskrcnn_edu.structures import Polygons
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, dropdown, slider
 from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import PALETTE
@@ -69,12 +70,13 @@ class MaskTargetMicroscope(Microscope):
     def __init__(self, shapes: Mapping[str, Polygons]):
         self.shapes = dict(shapes)
         names = list(self.shapes)
+        mistakes = [(say(name), name) for name in MISTAKES]
         super().__init__(
             {
-                "shape": dropdown("shape", names, names[0]),
-                "resolution": dropdown("resolution (cells)", [7, 14, 28, 56], 14),
-                "jitter": slider("box moved by (share of its side)", 0.0, -0.2, 0.2, 0.1),
-                "mistake": dropdown("mistake", list(MISTAKES), "none"),
+                "shape": dropdown(say("shape"), names, names[0]),
+                "resolution": dropdown(say("resolution (cells)"), [7, 14, 28, 56], 14),
+                "jitter": slider(say("box moved by (share of its side)"), 0.0, -0.2, 0.2, 0.1),
+                "mistake": dropdown(say("mistake"), mistakes, "none"),
             }
         )
 
@@ -96,10 +98,11 @@ class MaskTargetMicroscope(Microscope):
         in_cells = [outline_in_cells(part, box, resolution) for part in polygons]
         target = rasterize_polygons_within_box(polygons, box, resolution)
         overlap = iou_with_shape(target, polygons, box)
-        _draw_raster(middle, target, f"mask target\nIoU {overlap:.3f}", "right", BOX, in_cells)
+        title = say("mask target\nIoU {iou:.3f}").format(iou=overlap)
+        _draw_raster(middle, target, title, "right", BOX, in_cells)
         other = MISTAKES[mistake](polygons, box, resolution)
         iou = iou_with_shape(other, polygons, box)
-        title = "no mistake switched on" if mistake == "none" else mistake
+        title = say("no mistake switched on") if mistake == "none" else say(mistake)
         colour = BOX if mistake == "none" else WRONG
         _draw_raster(right, other, f"{title}\nIoU {iou:.3f}", "other", colour, in_cells)
         figure.subplots_adjust(0.01, 0.03, 0.99, 0.85, wspace=0.06)
@@ -174,7 +177,8 @@ def _draw_outline(axes: Axes, polygons: Polygons, box: np.ndarray, resolution: i
     # a square window, like the two rasters beside it
     axes.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach), aspect="equal")
     axes.set_axis_off()
-    axes.set_title(f"outline, box,\n{resolution} x {resolution} grid", fontsize=10)
+    title = say("outline, box,\n{n} x {n} grid").format(n=resolution)
+    axes.set_title(title, fontsize=10)
 
 
 def _draw_raster(

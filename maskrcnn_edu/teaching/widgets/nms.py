@@ -10,6 +10,7 @@ from matplotlib.patheffects import withStroke
 from paddle import Tensor
 
 from maskrcnn_edu.model.boxes import bbox_overlaps, nms
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.widgets.microscope import Microscope, Summary, slider
 from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import PALETTE, canvas
@@ -43,8 +44,8 @@ class NMSMicroscope(Microscope):
         self.scores = scores
         super().__init__(
             {
-                "iou_threshold": slider("suppress above IoU", 0.5, 0.1, 0.9, 0.1),
-                "score_threshold": slider("score above", 0.1, 0.0, 0.9, 0.1),
+                "iou_threshold": slider(say("suppress above IoU"), 0.5, 0.1, 0.9, 0.1),
+                "score_threshold": slider(say("score above"), 0.1, 0.0, 0.9, 0.1),
             }
         )
 
@@ -136,7 +137,7 @@ def _draw_arrows(axes: Axes, boxes: np.ndarray, removed_by: dict[int, int]) -> N
 def _add_legend(axes: Axes, fates: list[str]) -> None:
     handles = [
         Rectangle((0, 0), 1, 1, fill=False, edgecolor=colour, linewidth=width, linestyle=dashes,
-                  label=f"{fate}: {fates.count(fate)}")
+                  label=f"{say(fate)}: {fates.count(fate)}")
         for fate, (colour, width, dashes) in LOOK.items()
     ]  # fmt: skip
     axes.legend(handles=handles, loc="upper right", fontsize=8, framealpha=0.9)

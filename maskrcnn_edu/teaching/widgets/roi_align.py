@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from paddle.vision.ops import roi_pool
 
 from maskrcnn_edu.model.roi_align import RoIAlign
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.widgets.microscope import (
     Microscope,
     Summary,
@@ -52,10 +53,10 @@ class RoIAlignMicroscope(Microscope):
             raise ValueError(f"a {width} x {height} map leaves a {box_size} box no room to move")
         super().__init__(
             {
-                "x": slider("x of the box", 1.0, 0.5, math.floor(room_x * 4) / 4, 0.25),
-                "y": slider("y of the box", 1.0, 0.5, math.floor(room_y * 4) / 4, 0.25),
+                "x": slider(say("x of the box"), 1.0, 0.5, math.floor(room_x * 4) / 4, 0.25),
+                "y": slider(say("y of the box"), 1.0, 0.5, math.floor(room_y * 4) / 4, 0.25),
                 "aligned": checkbox("aligned", True),
-                "sampling_ratio": dropdown("sampling ratio (0: adaptive)", [0, 1, 2, 3], 2),
+                "sampling_ratio": dropdown(say("sampling ratio (0: adaptive)"), [0, 1, 2, 3], 2),
             }
         )
 
@@ -77,15 +78,16 @@ class RoIAlignMicroscope(Microscope):
         points = cells.reshape(-1, 2)  # in pixels of the map
         axes.scatter(*points.T, s=26, c=POINTS, edgecolors="white", linewidths=0.6, zorder=5,
                      gid="points")  # fmt: skip
-        axes.set_title(f"box at ({x:.2f}, {y:.2f}), {len(points)} sampling points", fontsize=10)
+        title = say("box at ({x:.2f}, {y:.2f}), {n} sampling points")
+        axes.set_title(title.format(x=x, y=y, n=len(points)), fontsize=10)
 
         limits = {"vmin": float(self.feature.min()), "vmax": float(self.feature.max())}
         aligned_values = self._roi_align(box, aligned, sampling_ratio)
         pooled_values = self._roi_pool(box)
         _draw_result(figure.add_axes((0.64, 0.52, 0.35, 0.4)), aligned_values, "RoIAlign",
-                     "mean of the dots", POINTS, limits)  # fmt: skip
+                     say("mean of the dots"), POINTS, limits)  # fmt: skip
         _draw_result(figure.add_axes((0.64, 0.04, 0.35, 0.4)), pooled_values, "RoIPool",
-                     "maximum of whole pixels", POOLED, limits)  # fmt: skip
+                     say("maximum of whole pixels"), POOLED, limits)  # fmt: skip
         return figure
 
     def _roi_align(self, box: np.ndarray, aligned: bool, sampling_ratio: int) -> np.ndarray:

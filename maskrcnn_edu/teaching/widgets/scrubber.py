@@ -13,6 +13,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from PIL import Image
 
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.widgets.microscope import MAX_WIDTH, Summary, png_bytes
 
 JPEG_QUALITY = 85
@@ -79,7 +80,7 @@ def _slider(count: int) -> str:
     move = "this.parentNode.querySelectorAll('[type=radio]')[this.value].checked=true"
     return (
         f'<input class="slider" type="range" min="0" max="{count - 1}" step="1" value="0" '
-        f'aria-label="frame" oninput="{move}" hidden>'
+        f'aria-label="{say("frame")}" oninput="{move}" hidden>'
     )
 
 
@@ -139,7 +140,7 @@ class Scrubber:
         self.frames = [_encoded(frame, jpeg=False) for frame in frames]
         self.labels = list(labels)
         self.slider = ipywidgets.IntSlider(
-            value=0, min=0, max=len(frames) - 1, description="frame", readout=False
+            value=0, min=0, max=len(frames) - 1, description=say("frame"), readout=False
         )
         self.label = ipywidgets.Label()
         self.image = ipywidgets.Image(format="png")

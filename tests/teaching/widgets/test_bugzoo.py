@@ -6,6 +6,7 @@ from maskrcnn_edu.teaching.bugs.catalog import BUGS
 from maskrcnn_edu.teaching.bugs.release import released
 from maskrcnn_edu.teaching.course import load_course
 from maskrcnn_edu.teaching.widgets.bugzoo import NO_BUG, BugMicroscope
+from maskrcnn_edu.teaching.widgets.microscope import choices
 from maskrcnn_edu.viz.curves import LOSSES
 
 
@@ -54,7 +55,7 @@ def test_a_bug_of_the_prediction_moves_detections_alone(scope):
 
 
 def test_every_bug_can_be_chosen(scope):
-    assert list(scope.controls["bug"].options) == [NO_BUG, *BUGS]
+    assert choices(scope.controls["bug"]) == [NO_BUG, *BUGS]
     before = scope.image.value
     scope.controls["bug"].value = "encode_without_weights"
     assert scope.image.value != before
