@@ -39,7 +39,7 @@ def parts(cell):
     """What a code cell says: its source, its text, and whether it made an image."""
     outputs = [{"text/plain": o.get("text", ""), **o.get("data", {})} for o in cell["outputs"]]
     text = "".join("".join(o["text/plain"]) for o in outputs)
-    return "".join(cell["source"]), text, any("image/png" in o for o in outputs)
+    return "".join(cell["source"]), text, any("image/" in kind for o in outputs for kind in o)
 
 
 @cache

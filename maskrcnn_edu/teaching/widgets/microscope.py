@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets
+from IPython.display import Image
 from matplotlib.figure import Figure
 
 MAX_WIDTH = 800  # pixels; GitHub and JupyterLab show no more in one column
 DPI = 100.0
+JPEG_WIDTHS, JPEG_QUALITY = (720, 900), 65  # pixels, of 100
 Summary = dict[str, Any]
 
 
@@ -124,3 +126,12 @@ def png_bytes(figure: Figure) -> bytes:
     # the version of matplotlib would otherwise be part of the file
     figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     return file.getvalue()
+
+
+def as_jpeg(figure: Figure) -> Image:
+    """A figure that shows a photograph, to be displayed: PNG would take several times as much."""
+    file = io.BytesIO()
+    low, high = (width / figure.get_figwidth() for width in JPEG_WIDTHS)
+    dpi = min(max(low, DPI), high)
+    figure.savefig(file, format="jpeg", dpi=dpi, pil_kwargs={"quality": JPEG_QUALITY})
+    return Image(file.getvalue(), format="jpeg")

@@ -1,12 +1,16 @@
 """What all microscopes promise, with one that is small enough to see through."""
 
+import io
+
 import ipywidgets
+import PIL.Image
 import pytest
 from matplotlib.figure import Figure
 
 from maskrcnn_edu.teaching.widgets.microscope import (
     MAX_WIDTH,
     Microscope,
+    as_jpeg,
     checkbox,
     choices,
     dropdown,
@@ -88,6 +92,13 @@ def test_a_picture_is_never_too_wide_and_repeats():
     made = png_bytes(figure)
     assert int.from_bytes(made[16:20], "big") == MAX_WIDTH
     assert made == png_bytes(figure)
+
+
+@pytest.mark.parametrize(("inches", "pixels"), [(5, 720), (8, 800), (15, 900)])
+def test_a_photograph_is_wide_enough_and_never_too_wide(inches, pixels):
+    shown = as_jpeg(Figure(figsize=(inches, 2)))
+    with PIL.Image.open(io.BytesIO(shown.data)) as image:
+        assert (image.format, image.width) == ("JPEG", pixels)
 
 
 @pytest.mark.parametrize("method", ["draw", "summary"])
