@@ -23,6 +23,7 @@ from maskrcnn_edu.inference.onednn import use_onednn
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.files import atomic_write
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.system.processes import all_gather_object, rank, world_size
 from maskrcnn_edu.viz.precision_recall import draw_precision_recall
 
@@ -242,7 +243,7 @@ def class_table(evaluation: Evaluation) -> str:
 def save_precision_recall(evaluation: Evaluation, path: Path) -> None:
     """A PNG file of the masks' precision against recall."""
     precision = evaluation.precision["segm"]
-    figure = draw_precision_recall(precision, evaluation.classes, IOU_THRESHOLDS, "masks")
+    figure = draw_precision_recall(precision, evaluation.classes, IOU_THRESHOLDS, say("masks"))
     atomic_write(path, lambda place: figure.savefig(place, dpi=110, format="png"))
 
 

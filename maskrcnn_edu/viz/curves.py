@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.style import PALETTE
 
 LOSSES = ("loss_rpn_cls", "loss_rpn_reg", "loss_bbox_cls", "loss_bbox_reg", "loss_mask")
@@ -31,12 +32,12 @@ def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
     at = [s["step"] for s in steps]
     for name, colour in LOSS_COLOURS.items():
         upper.plot(at, _smooth([s[name] for s in steps]), label=name, color=colour)
-    upper.set(title="losses (moving mean)", ylim=(0, None))
+    upper.set(title=say("losses (moving mean)"), ylim=(0, None))
     upper.legend(fontsize=11)
     looks = [e["step"] for e in evaluations]
     for name, colour, marker in (("segm_AP", PALETTE[2], "o"), ("bbox_AP", PALETTE[6], "s")):
         lower.plot(looks, [e[name] for e in evaluations], marker, ls="-", label=name, color=colour)
-    lower.set(xlabel="step", title="AP on validation images", ylim=(0, 1))
+    lower.set(xlabel=say("step"), title=say("AP on validation images"), ylim=(0, 1))
     lower.legend(fontsize=11)
     return figure
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.style import HEAT, PALETTE
 
 STYLES = ("-", "--")
@@ -42,10 +43,11 @@ def draw_precision_recall(
         curve = precision[t][:, known].mean(axis=1)
         colour = colormaps[HEAT](t / len(thresholds))
         right.plot(recalls, curve, color=colour, label=f"IoU {threshold:.2f}: {curve.mean():.2f}")
-    left.set(title=f"{what}, each class at IoU {thresholds[0]:.2f}", ylabel="precision")
-    right.set(title=f"{what}, mean over classes")
+    title = say("{what}, each class at IoU {t:.2f}").format(what=what, t=thresholds[0])
+    left.set(title=title, ylabel=say("precision"))
+    right.set(title=say("{what}, mean over classes").format(what=what))
     for axes, lines in ((left, len(known)), (right, len(known) and 1)):
-        axes.set(xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+        axes.set(xlabel=say("recall"), xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.3)
         if 0 < lines <= MOST_NAMES:
             axes.legend(fontsize=8, loc="lower left")
