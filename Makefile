@@ -7,6 +7,8 @@
 # make student   the notebooks without answers, with them, and for nbgrader, in EDITIONS
 # make chinese   the notebooks in Chinese, in notebooks/zh
 # make slides   a slide show of each notebook's headings and pictures, in runs/slides
+# make site   the course, the guides and the reference as pages, in runs/site/en and runs/site/zh;
+#             SITE="--language en" for one of them (Python 3.11 or newer)
 # make wheel  the package, its notebooks and the course's model in one file, in dist/
 # make test-paddle26   the package's tests, and the demo, with Paddle 2.6.2
 #
@@ -106,6 +108,9 @@ slides: $(VENV)/ready-tools
 	$(BIN)/python -m instructor.slides runs/slides
 	$(BIN)/jupyter nbconvert --log-level=ERROR --to slides runs/slides/*.ipynb
 
+site: $(VENV)/ready-site
+	$(BIN)/python -m tools.website runs/site $(SITE)
+
 # build/ keeps files that are gone from the source, so nothing may be left of it.
 wheel: $(VENV)/ready
 	rm -rf build
@@ -122,6 +127,10 @@ $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/ready-tools: $(VENV)/ready
 	$(INSTALL) -e ".[$(PADDLE),$(EXTRAS)]"
+	touch $@
+
+$(VENV)/ready-site: $(VENV)/ready-tools
+	$(INSTALL) -e ".[$(PADDLE),$(EXTRAS),site]"
 	touch $@
 
 $(SHAPES)/annotations/instances_val.json: | $(VENV)/ready
