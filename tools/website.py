@@ -245,7 +245,8 @@ def sphinx(staged: Path, out: Path, language: str) -> None:
     """Make the pages; a warning is an error, after all have been made."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-j", "2",
-               "-b", "html",                "-c", SITE, "-d", staged.parent / f"doctrees-{language}",
+               "-b", "html",
+               "-c", SITE, "-d", staged.parent / f"doctrees-{language}",
                "-D", f"language={LANGUAGES[language]}", staged, out]  # fmt: skip
     subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
 
