@@ -225,7 +225,7 @@ def _conclude(history: History, result: Evaluation | None, out: Path) -> None:
     if result is not None:
         print(f"\n{class_table(result)}\n")
         save_precision_recall(result, out / CURVES)
-        print(f"{out / CURVES}: the same as curves")
+        print(f"{out / CURVES}: precision against recall at the last look")
     best = BestWeights.find(out)
     if best.step:
         look = f"step {best.step}, mask AP {best.ap:.3f}"
@@ -267,4 +267,5 @@ class TrainingBar:
             losses = {k.removeprefix("loss_"): f"{v:.3f}" for k, v in step.losses().items()}
             speed = f"{step.images / step.seconds:.1f}"
             self.bar.set_postfix({**losses, "images/s": speed, "step": step.step})
-        self.bar.update(int(step.seconds if self.minutes else step.step) - self.bar.n)
+        done = min(int(step.seconds), self.bar.total) if self.minutes else step.step
+        self.bar.update(done - self.bar.n)

@@ -27,18 +27,18 @@ def draw_curves(steps: Sequence[dict], evaluations: Sequence[dict]) -> Figure:
         A figure with one line for each of `LOSSES` (moving means), and below it lines
         ``segm_AP`` and ``bbox_AP``.
     """
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    figure = Figure(figsize=(9, 6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     at = [s["step"] for s in steps]
     for name, colour in LOSS_COLOURS.items():
         upper.plot(at, _smooth([s[name] for s in steps]), label=name, color=colour)
     upper.set(title=say("losses (moving mean)"), ylim=(0, None))
-    upper.legend(fontsize=11)
     looks = [e["step"] for e in evaluations]
     for name, colour, marker in (("segm_AP", PALETTE[2], "o"), ("bbox_AP", PALETTE[6], "s")):
         lower.plot(looks, [e[name] for e in evaluations], marker, ls="-", label=name, color=colour)
     lower.set(xlabel=say("step"), title=say("AP on validation images"), ylim=(0, 1))
-    lower.legend(fontsize=11)
+    for axes in (upper, lower):
+        axes.legend(fontsize=11, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

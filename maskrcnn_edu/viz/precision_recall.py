@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from maskrcnn_edu.system.language import say
 from maskrcnn_edu.viz.style import HEAT, PALETTE
 
-STYLES = ("-", "--")
-MOST_NAMES = len(PALETTE) * len(STYLES)
-"""Classes that get a colour and style of their own, and a name in the legend."""
+COLOURS, STYLES = (*PALETTE[:3], *PALETTE[4:]), ("-", "--", ":")
+MOST_NAMES = len(COLOURS) * len(STYLES)
+"""So many classes get a colour (no yellow: it is not seen on white) and style of their own, and a
+name in the legend."""
 
 
 def draw_precision_recall(
@@ -31,14 +32,14 @@ def draw_precision_recall(
         A figure with a line for each class with objects at the first threshold on the left, and
         the mean over classes for each threshold on the right; labels say the mean precision.
     """
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     recalls = np.linspace(0, 1, precision.shape[1])
     known = [c for c in range(len(class_names)) if precision[0, 0, c] >= 0]
     for k, c in enumerate(known):
-        curve, style = precision[0, :, c], STYLES[k // len(PALETTE) % len(STYLES)]
+        curve, style = precision[0, :, c], STYLES[k // len(COLOURS) % len(STYLES)]
         label = f"{class_names[c]} {curve.mean():.2f}"
-        left.plot(recalls, curve, ls=style, color=PALETTE[k % len(PALETTE)], label=label)
+        left.plot(recalls, curve, ls=style, color=COLOURS[k % len(COLOURS)], label=label)
     for t, threshold in enumerate(thresholds if known else ()):
         curve = precision[t][:, known].mean(axis=1)
         colour = colormaps[HEAT](t / len(thresholds))
@@ -50,5 +51,5 @@ def draw_precision_recall(
         axes.set(xlabel=say("recall"), xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.3)
         if 0 < lines <= MOST_NAMES:
-            axes.legend(fontsize=8, loc="lower left")
+            axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

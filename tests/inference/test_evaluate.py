@@ -199,7 +199,7 @@ def test_classes_are_written_down_and_drawn(three_classes, tmp_path):
         "emu          -      -      -      -\n"
     )  # fmt: skip
     with Image.open(tmp_path / "precision_recall.png") as picture:
-        assert picture.size == (1100, 484)  # 10 x 4.4 inches
+        assert picture.size == (1210, 484)  # 11 x 4.4 inches
 
 
 # ---- which images ----------------------------------------------------------------
