@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -88,17 +89,15 @@ def _without_widget(output: dict, state: dict, shown: str | None) -> list[dict]:
     view = output.get("data", {}).get(VIEW)
     if view is None:
         return [output]
-    data = [{"text/html": shown}] if shown else [
-        {"image/png": picture} for picture in pictures(view["model_id"], state)
-    ]  # fmt: skip
+    data = [{"text/html": shown}] if shown else pictures(view["model_id"], state)
     return [{"output_type": "display_data", "metadata": {}, "data": d} for d in data]
 
 
-def pictures(model: str, state: dict) -> Iterator[str]:
-    """The pictures (base64) below a widget, as its stored state has them."""
+def pictures(model: str, state: dict) -> Iterator[dict[str, str]]:
+    """The pictures below a widget, as its stored state has them: MIME type -> base64."""
     for buffer in state[model].get("buffers", []):
         if buffer["path"] == ["value"]:
-            yield buffer["data"]
+            yield {f"image/{state[model]['state']['format']}": buffer["data"]}
     for child in state[model]["state"].get("children", []):
         yield from pictures(child.removeprefix("IPY_MODEL_"), state)
 
@@ -174,13 +173,16 @@ def reference() -> dict[str, str]:
     return pages
 
 
-def public_names() -> Iterator[str]:
+@lru_cache
+def public_names() -> tuple[str, ...]:
     """Every public class, function and method, as the reference's pages have to name it."""
+    found: list[str] = []
     for name in modules():
         path = ROOT.joinpath(*name.split("."))
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if name != "maskrcnn_edu":
-            yield from _definitions(ast.parse(path.read_text(encoding="utf-8")), name)
+            found += _definitions(ast.parse(path.read_text(encoding="utf-8")), name)
+    return tuple(found)
 
 
 def _definitions(node: ast.AST, prefix: str) -> Iterator[str]:

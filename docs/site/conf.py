@@ -1,5 +1,6 @@
 """How Sphinx builds the site. `make site` gathers the pages first (tools/website.py)."""
 
+import inspect
 import re
 
 from docutils.nodes import SkipNode
@@ -27,9 +28,7 @@ suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a name
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True, "special-members": "__call__"}
-autodoc_typehints_format = "short"
 autodoc_inherit_docstrings = False  # methods of Paddle's classes have Paddle's texts
-python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 viewcode_follow_imported_members = False
 napoleon_numpy_docstring = False
@@ -40,6 +39,7 @@ napoleon_use_rtype = False
 html_theme = "sphinx_book_theme"
 html_theme_options = {
     "article_header_end": ["language.html", "article-header-buttons.html"],
+    "navbar_persistent": [],
     "use_download_button": False,
     "show_navbar_depth": 1,
     "show_toc_level": 2,
@@ -60,7 +60,7 @@ def _formula(self, node):
 
 
 def _displayed_formula(self, node):
-    self.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    self.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
     raise SkipNode
 
 
@@ -97,6 +97,7 @@ def setup(app):
     app.add_search_language(SearchPairs)
     app.connect("config-inited", _choose_words)
     app.connect("autodoc-process-docstring", _keep_tables, priority=100)  # before napoleon
+    app.connect("autodoc-process-signature", _as_in_the_source)
 
 
 def _choose_words(app, config):
@@ -114,6 +115,15 @@ def _keep_tables(app, what, name, obj, options, lines):
     for block in text.split("\n\n"):
         rows = block.split("\n")
         if what == "module" and any(re.search(r"\S {2,}\S|^ ", row) for row in rows):
-            rows = ["::", "", *(f"   {row}" for row in rows)]
+            rows = [".. code-block:: text", "", *(f"   {row}" for row in rows)]
         found += [*rows, ""]
     lines[:] = found
+
+
+def _as_in_the_source(app, what, name, obj, options, signature, result):
+    """Types as they are written, not what their aliases stand for."""
+    if signature is None or not callable(obj):
+        return None
+    text = re.sub(r"(: |-> )(['\"])(.*?)\2(?=[,) ]|$)", r"\1\3", str(inspect.signature(obj)))
+    text, _, result = re.sub(r"^\((self|cls)(, |(?=\)))", "(", text).partition(" -> ")
+    return text, "" if what == "class" else result

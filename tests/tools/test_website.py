@@ -61,20 +61,25 @@ def test_pages_have_no_widget_no_mark_and_folded_answers(path):
 def test_without_a_recording_a_widget_is_its_stored_pictures(path):
     notebook = read(path)
     widgets = sum(VIEW in o.get("data", {}) for o in outputs(notebook))
-    before = sum("image/png" in o.get("data", {}) for o in outputs(notebook))
-    pngs = [o["data"]["image/png"] for o in outputs(page(notebook, {}, "", "en"))
-            if "image/png" in o.get("data", {})]  # fmt: skip
-    assert len(pngs) >= before + widgets
-    assert all(base64.b64decode("".join(p)).startswith(b"\x89PNG") for p in pngs)
+    before, after = images(notebook), images(page(notebook, {}, "", "en"))
+    assert len(after) >= len(before) + widgets
+    beginnings = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff"}
+    assert all(data.startswith(beginnings[kind]) for kind, data in after)
 
 
-def test_every_cell_with_a_widget_gets_a_recorder_behind_it(tmp_path):
-    for path in NOTEBOOKS:
-        notebook = read(path)
-        cells = with_recorders(notebook, tmp_path)["cells"]
-        asked = [i for i, cell in enumerate(cells) if "sweeps.record(" in "".join(cell["source"])]
-        shows = [VIEW in json.dumps(cells[i - 1]["outputs"]) for i in asked]
-        assert all(shows) and len(asked) == json.dumps(notebook["cells"]).count(VIEW)
+def images(notebook):
+    """(MIME type, bytes) of every picture that a notebook's cells have put out."""
+    pairs = [pair for o in outputs(notebook) for pair in o.get("data", {}).items()]
+    return [(kind, base64.b64decode("".join(d))) for kind, d in pairs if kind.startswith("image/")]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_cell_with_a_widget_gets_a_recorder_behind_it(path, tmp_path):
+    notebook = read(path)
+    cells = with_recorders(notebook, tmp_path)["cells"]
+    asked = [i for i, cell in enumerate(cells) if "sweeps.record(" in "".join(cell["source"])]
+    assert all(VIEW in json.dumps(cells[i - 1]["outputs"]) for i in asked)
+    assert len(asked) == json.dumps(notebook["cells"]).count(VIEW)
 
 
 # ---- sweeps ----------------------------------------------------------------------
@@ -149,7 +154,7 @@ def test_the_reference_has_every_module_and_each_page_can_be_reached():
 
 
 def test_public_names_are_those_of_the_source():
-    names = list(public_names())
+    names = public_names()
     assert len(names) == len(set(names)) > 600
     assert "maskrcnn_edu.model.rpn.head.RPNHead.get_loss" in names
     assert not [n for n in names if "._" in n]
