@@ -28,6 +28,7 @@ from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.structures import Batch
 from maskrcnn_edu.system.device import choose_device
 from maskrcnn_edu.system.language import say
+from maskrcnn_edu.system.os_errors import in_words
 from maskrcnn_edu.system.shipped import shipped_folder
 from maskrcnn_edu.teaching.course_file import COURSES, read_course_file
 from maskrcnn_edu.teaching.drawn_shapes import drawn_shapes
@@ -155,7 +156,7 @@ class Course:
         try:
             return CocoDataset(json_file, images)
         except (OSError, ValueError) as error:
-            raise self.settings.error(("dataset", split), str(error)) from error
+            raise self.settings.error(("dataset", split), in_words(error)) from error
 
     def _beside(self, path: str) -> str:
         """A path that the file names, relative to the file; as it is, if nothing is there."""

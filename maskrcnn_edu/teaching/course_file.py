@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn_edu.config.yaml_files import Config, ConfigError, parse_yaml
+from maskrcnn_edu.system.os_errors import in_words
 from maskrcnn_edu.system.suggest import did_you_mean
 from maskrcnn_edu.system.text_files import describe_value, read_text
 
@@ -29,7 +30,7 @@ def read_course_file(source: str) -> tuple[Path, Config]:
     except ConfigError:
         raise
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
+        raise ConfigError(f"{file} cannot be read: {in_words(error)}") from error
     read = Config({**DEFAULTS, **values}, places)
     _check(read, file.name)
     return file, read

@@ -124,5 +124,5 @@ def test_what_is_missing_is_named(own_data, tmp_path):
         _ = load_course(write(folder, {**values, "rows": [0, 1]})).rows
     with pytest.raises(ConfigError, match=r"line \d: weights: .*nothing_there"):
         load_course(write(folder, {**values, "weights": "nothing_there"})).model()
-    with pytest.raises(ConfigError, match=r"line \d+: dataset.val: .*instances_val"):
+    with pytest.raises(ConfigError, match=r"\d: dataset.val: .*instances_val.*: there is no such"):
         _ = load_course(write(tmp_path, values)).val
