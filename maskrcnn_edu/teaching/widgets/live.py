@@ -13,7 +13,7 @@ from maskrcnn_edu.data.loader import BatchLoader
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.system.language import say
 from maskrcnn_edu.teaching.recorder import undisturbed
-from maskrcnn_edu.teaching.widgets.microscope import png_bytes
+from maskrcnn_edu.teaching.widgets.microscope import picture_widget, png_bytes
 from maskrcnn_edu.training.loop import Budget, train_steps
 from maskrcnn_edu.viz.curves import LOSS_COLOURS
 
@@ -51,9 +51,7 @@ class LiveTraining:
         self.frames: list[bytes] = []
         self.labels: list[str] = []
         self.bar = ipywidgets.IntProgress(min=0, max=steps, description=say("steps"))
-        half = ipywidgets.Layout(width="50%", object_fit="contain")
-        self.curves = ipywidgets.Image(format="png", layout=half)
-        self.image = ipywidgets.Image(format="png", layout=half)
+        self.curves, self.image = picture_widget("50%"), picture_widget("50%")
         self.widget = ipywidgets.VBox([self.bar, ipywidgets.HBox([self.curves, self.image])])
 
     def run(self) -> None:

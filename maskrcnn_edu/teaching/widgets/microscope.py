@@ -34,7 +34,7 @@ class Microscope:
 
     def __init__(self, controls: Mapping[str, ipywidgets.DOMWidget]):
         self.controls = dict(controls)
-        self.image = ipywidgets.Image(format="png")
+        self.image = picture_widget()
         self.widget = ipywidgets.VBox([*self.controls.values(), self.image])
         self._show()
         for control in self.controls.values():
@@ -117,6 +117,17 @@ def choices(control: ipywidgets.DOMWidget) -> list[Any]:
         # rounded, because 0.1 + 2 * 0.1 is not 0.3
         return [round(control.min + i * control.step, 6) for i in range(steps + 1)]
     raise TypeError(f"the values of a {type(control).__name__} cannot be listed")
+
+
+def picture_widget(width: str = "auto") -> ipywidgets.Image:
+    """A picture that is still empty; in its own size, and never higher than the screen.
+
+    Without these a box of widgets makes it as wide as the page, and the controls scroll away.
+    """
+    layout = ipywidgets.Layout(
+        width=width, max_height="75vh", align_self="flex-start", object_fit="contain"
+    )
+    return ipywidgets.Image(format="png", layout=layout)
 
 
 def png_bytes(figure: Figure) -> bytes:

@@ -137,7 +137,7 @@ def _draw_arrows(axes: Axes, boxes: np.ndarray, removed_by: dict[int, int]) -> N
 def _add_legend(axes: Axes, fates: list[str]) -> None:
     handles = [
         Rectangle((0, 0), 1, 1, fill=False, edgecolor=colour, linewidth=width, linestyle=dashes,
-                  label=f"{say(fate)}: {fates.count(fate)}")
+                  label=say(fate) + say(": ") + str(fates.count(fate)))
         for fate, (colour, width, dashes) in LOOK.items()
     ]  # fmt: skip
     axes.legend(handles=handles, loc="upper right", fontsize=8, framealpha=0.9)

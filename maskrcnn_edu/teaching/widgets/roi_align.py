@@ -164,7 +164,7 @@ def _draw_result(
     axes.imshow(values, cmap="Greys", alpha=0.45, gid=name, **limits)
     for (row, column), value in np.ndenumerate(values):
         axes.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=11)
-    axes.set_title(f"{name}: {how}", fontsize=10, color=colour)
+    axes.set_title(name + say(": ") + how, fontsize=10, color=colour)
     axes.set(xticks=[], yticks=[])
 
 

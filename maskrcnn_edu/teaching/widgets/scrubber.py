@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from maskrcnn_edu.system.language import say
-from maskrcnn_edu.teaching.widgets.microscope import MAX_WIDTH, Summary, png_bytes
+from maskrcnn_edu.teaching.widgets.microscope import MAX_WIDTH, Summary, picture_widget, png_bytes
 
 JPEG_QUALITY = 85
 Frame = Figure | bytes
@@ -143,7 +143,7 @@ class Scrubber:
             value=0, min=0, max=len(frames) - 1, description=say("frame"), readout=False
         )
         self.label = ipywidgets.Label()
-        self.image = ipywidgets.Image(format="png")
+        self.image = picture_widget()
         row = ipywidgets.HBox([self.slider, self.label])
         self.widget = ipywidgets.VBox([row, self.image])
         self._show()

@@ -14,6 +14,7 @@ from maskrcnn_edu.teaching.widgets.microscope import (
     checkbox,
     choices,
     dropdown,
+    picture_widget,
     png_bytes,
     slider,
 )
@@ -99,6 +100,12 @@ def test_a_photograph_is_wide_enough_and_never_too_wide(inches, pixels):
     shown = as_jpeg(Figure(figsize=(inches, 2)))
     with PIL.Image.open(io.BytesIO(shown.data)) as image:
         assert (image.format, image.width) == ("JPEG", pixels)
+
+
+def test_a_picture_is_not_stretched_to_the_page_and_leaves_the_screen_room_for_its_controls():
+    layout = picture_widget().layout
+    assert (layout.width, layout.align_self, layout.object_fit) == ("auto", "flex-start", "contain")
+    assert layout.max_height == "75vh"
 
 
 @pytest.mark.parametrize("method", ["draw", "summary"])
