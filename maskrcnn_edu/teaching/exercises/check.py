@@ -132,16 +132,17 @@ def _judge(exercise: Exercise, answer: Callable[..., Any], seed: str | int | Non
     results = [_result(exercise, answer, case) for case in exercise.cases]
     expected = [exercise.truth(*case) for case in exercise.cases]
     differences = [difference(r, e, exercise.tolerance) for r, e in zip(results, expected)]
+    colon = say(": ")
     for case, text in zip(exercise.cases, differences):
         if text:
             words = _mistake(exercise, results, expected) or _fickle(exercise, answer, case)
-            return _not_yet(f"{words}{_call(exercise, case)}: {text}")
+            return _not_yet(f"{words}{_call(exercise, case)}{colon}{text}")
     for case in exercise.hidden_cases(seed):
         result = _result(exercise, answer, case)
         text = difference(result, exercise.truth(*case), exercise.tolerance)
         if text:
             words = say("right in the first cases, but not in all")
-            return _not_yet(f"{words}\n{_call(exercise, case)}: {text}")
+            return _not_yet(f"{words}\n{_call(exercise, case)}{colon}{text}")
     return Verdict(say("right: ") + say(exercise.shows))
 
 
