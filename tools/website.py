@@ -26,8 +26,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from PIL import Image
+
 from maskrcnn_edu.teaching.student import BEGIN, as_file, stub
-from tools.sweeps import ROOT, VIEW, Sweep, recorded
+from tools.sweeps import QUALITY, ROOT, VIEW, Sweep, recorded
 
 SITE = ROOT / "docs" / "site"
 LANGUAGES = {"en": "en", "zh": "zh_CN"}  # folder -> Sphinx's name
@@ -45,6 +47,8 @@ WORDS = {
         "english": "*本页目前只有英文。*\n\n",
     },
 }
+API = """Every public name of the package, from its docstrings, folder by folder. The names of the
+document can be imported from ``maskrcnn_edu`` itself."""
 _HIDDEN = re.compile(r"^(# NBVAL_\w+|%env MASKRCNN_EDU_LANG=\w+|### (BEGIN|END) SOLUTION) *\n?",
                      re.MULTILINE)  # fmt: skip
 _MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION *\n?", re.MULTILINE)
@@ -148,11 +152,11 @@ def modules() -> list[str]:
     return [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
 
 
-def reference() -> dict[str, str]:
+def reference(note: str = "") -> dict[str, str]:
     """Pages of the API reference: name of the file -> reStructuredText.
 
     A package has a page: its text, its modules one below another, and links to the packages
-    that are in it.
+    that are in it. The first page begins with a note.
     """
     names = modules()
     packages = {name for name in names if any(n.startswith(f"{name}.") for n in names)}
@@ -161,9 +165,8 @@ def reference() -> dict[str, str]:
         package = name if name in packages else name.rpartition(".")[0]
         title = name.removeprefix("maskrcnn_edu.") if name != "maskrcnn_edu" else "API"
         text = f"{title}\n{('=' if name in packages else '-') * len(title)}\n\n"
-        text += f".. automodule:: {name}\n"
-        if name == "maskrcnn_edu":  # what it offers is documented where it stands
-            text += "   :no-members:\n"
+        # the names that the package itself offers are documented where they stand
+        text += f"{note}{API}\n" if name == "maskrcnn_edu" else f".. automodule:: {name}\n"
         if name in packages:
             inside = sorted(n for n in packages if n.rpartition(".")[0] == name)
             lines = "".join(f"   {n}\n" for n in inside)
@@ -209,20 +212,30 @@ def stage(texts: Path, out: Path, language: str, recordings: Path | None) -> Non
     """
     shutil.rmtree(out, ignore_errors=True)
     (out / "api").mkdir(parents=True)
-    index = "index.md" if language == "en" else f"index.{language}.md"
-    shutil.copy(SITE / index, out / "index.md")
-    shutil.copytree(ROOT / "docs" / "images", out / "docs" / "images")
+    index = (SITE / ("index.md" if language == "en" else f"index.{language}.md")).read_text(
+        encoding="utf-8"
+    )
+    (out / "index.md").write_text(_smaller(index), encoding="utf-8")
+    (out / "docs" / "images").mkdir(parents=True)
+    for path in (ROOT / "docs" / "images").glob("*.png"):  # as WebP, a fifth of the size
+        place = out / "docs" / "images" / path.name
+        Image.open(path).convert("RGB").save(place.with_suffix(".webp"), quality=QUALITY)
     guides = [p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").glob("*.md")]
     for name in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *guides]:
         there = (texts / name).is_file()
         text = (texts / name if there else ROOT / name).read_text(encoding="utf-8")
         note = "" if there or name in BILINGUAL else WORDS[language].get("english", "")
-        (out / name).write_text(note_below_title(text, note), encoding="utf-8")
-    for name, text in reference().items():
+        (out / name).write_text(_smaller(note_below_title(text, note)), encoding="utf-8")
+    for name, text in reference(WORDS[language].get("english", "")).items():
         (out / "api" / f"{name}.rst").write_text(text, encoding="utf-8")
     (out / "notebooks").mkdir()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         _stage_notebook(texts / "notebooks" / path.name, out, language, recordings)
+
+
+def _smaller(text: str) -> str:
+    """A text that shows the smaller pictures."""
+    return re.sub(r"(\(docs/images/\w+)\.png\)", r"\1.webp)", text)
 
 
 def note_below_title(text: str, note: str) -> str:
@@ -251,6 +264,8 @@ def sphinx(staged: Path, out: Path, language: str) -> None:
                "-c", SITE, "-d", staged.parent / f"doctrees-{language}",
                "-D", f"language={LANGUAGES[language]}", staged, out]  # fmt: skip
     subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
+    for template in (out / "_static").glob("*macros.html"):  # the theme's, no page
+        template.unlink()
 
 
 def build(language: str, out: Path, stored: bool) -> None:
@@ -307,8 +322,7 @@ def faults(out: Path, languages: list[str]) -> list[str]:
     public names that the reference lacks.
     """
     pages = {p.resolve(): _Page(p.read_text(encoding="utf-8"))
-             for language in languages for p in (out / language).rglob("*.html")
-             if "_static" not in p.parts}  # fmt: skip
+             for language in languages for p in (out / language).rglob("*.html")}  # fmt: skip
     found = []
     for path, content in pages.items():
         where = path.relative_to(out.resolve())

@@ -51,6 +51,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_search_summary = False  # a page that is opened as a file may not read others
 html_show_copyright = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader has it
 html_math_renderer = "mathml"  # browsers draw it without a script
 
 
