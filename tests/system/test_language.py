@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import string
 from pathlib import Path
 
@@ -72,6 +73,34 @@ def test_the_table_has_every_text_and_no_other():
     table = words("zh")
     assert sorted(wanted - set(table)) == [], "not in the table"
     assert sorted(set(table) - wanted) == [], "in the table, but nowhere said"
+
+
+NAMES = r"IoU|AP|aligned|loss_\w+|removed"  # of code and measures; the last is read by a test
+WORDED = {"title", "xlabel", "ylabel", "label", "description"}
+WORDED_FIRST = {"set_title", "set_xlabel", "set_ylabel", "slider", "dropdown", "checkbox"}
+
+
+def shown():
+    """(file's name, expression) of every title and label of a picture or widget."""
+    drawing = ((name, source) for name, source in sources() if "argparse" not in source)
+    for name, source in drawing:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call):
+                called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                first = node.args[:1] if called in WORDED_FIRST else []
+                yield from ((name, k.value) for k in node.keywords if k.arg in WORDED)
+                yield from ((name, each) for each in first)
+
+
+def test_no_title_or_label_is_english_in_chinese():
+    """Words in one of them that are not given to `say`."""
+    left = []
+    for name, expression in shown():
+        if "say(" not in ast.unparse(expression):
+            parts = [n.value for n in ast.walk(expression) if isinstance(n, ast.Constant)]
+            text = re.sub(NAMES, "", " ".join(map(str, parts)))
+            left += [(name, text)] * bool(re.search("[A-Za-z]{2}", text))
+    assert left == []
 
 
 def test_a_translation_has_the_fields_of_its_text():
