@@ -247,13 +247,19 @@ def note_below_title(text: str, note: str) -> str:
 def _stage_notebook(path: Path, out: Path, language: str, recordings: Path | None) -> None:
     """Its page; in another language than English with what the recorded run showed."""
     sweeps, source = {}, path
-    if recordings:
+    if recordings and _runs(path, language):
         folder = recordings / path.stem
         sweeps = recorded(path, folder)
         source = path if language == "en" else folder / "executed.ipynb"
     content = json.loads(source.read_text(encoding="utf-8"))
     shown = page(content, sweeps, f"../sweeps/{path.stem}", language)
     (out / "notebooks" / path.name).write_text(as_file(shown), encoding="utf-8")
+
+
+def _runs(path: Path, language: str) -> bool:
+    """Whether a notebook has to be run: for its widgets, or for its pictures' words."""
+    text = path.read_text(encoding="utf-8")
+    return VIEW in text or (language != "en" and '"cell_type": "code"' in text)
 
 
 def sphinx(staged: Path, out: Path, language: str) -> None:
@@ -280,7 +286,7 @@ def build(language: str, out: Path, stored: bool) -> None:
         shutil.rmtree(texts, ignore_errors=True)
         translate(texts)
     if recordings:
-        notebooks = sorted((texts / "notebooks").glob("*.ipynb"))
+        notebooks = [p for p in sorted((texts / "notebooks").glob("*.ipynb")) if _runs(p, language)]
         with ProcessPoolExecutor(max_workers=2) as pool:
             list(pool.map(recorded, notebooks, [recordings / p.stem for p in notebooks]))
     stage(texts, work / language, language, recordings)
