@@ -60,8 +60,8 @@ class LifeMicroscope(Microscope):
         anchors = self.surest[Fate[fate]]
         anchor = anchors[min(place, len(anchors)) - 1]
         self.life = biography(self.stages, self.model, self.index, anchor=anchor)
-        figure = Figure(figsize=(8, 6.9))
-        axes = figure.add_axes((0.01, 0.4, 0.6, 0.59))
+        figure = Figure(figsize=(10.4, 4.8))
+        axes = figure.add_axes((0.01, 0.09, 0.41, 0.9))
         show_image(axes, self.pixels)
         draw_objects(axes, self.stages.batch.gt[self.index])
         for kind, box in self._way(self.life).items():
@@ -69,7 +69,7 @@ class LifeMicroscope(Microscope):
         _widen(axes, self.life.anchor_box)
         legend = [(say(kind), WAY[kind]) for kind in self._way(self.life)]
         add_legend(figure, legend, columns=4)
-        figure.text(0.02, 0.38, str(self.life), fontsize=10.5, va="top", gid="story", wrap=True)
+        figure.text(0.43, 0.98, str(self.life), fontsize=10.5, va="top", gid="story", wrap=True)
         return figure
 
     def summary(self, figure: Figure) -> Summary:

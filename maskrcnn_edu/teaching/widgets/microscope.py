@@ -91,8 +91,10 @@ def slider(name: str, value: float, low: float, high: float, step: float) -> ipy
 
 def dropdown(name: str, options: list[Any], value: Any) -> ipywidgets.Dropdown:
     """A list to choose from."""
+    wide = {"width": "max-content"}  # as its longest choice, which is cut off otherwise
+    style = {"description_width": "initial"}
     return ipywidgets.Dropdown(
-        options=options, value=value, description=name, style={"description_width": "initial"}
+        options=options, value=value, description=name, style=style, layout=wide
     )
 
 
