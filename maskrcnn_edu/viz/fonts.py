@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib import font_manager, rcParams
 from matplotlib.font_manager import FontProperties
 
-from maskrcnn_edu.system.language import language
+from maskrcnn_edu.system.language import language, say
 
 FAMILIES = (
     "Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang",
@@ -18,8 +18,7 @@ FAMILIES = (
 
 INSTALL = (
     "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk; Fedora: dnf install "
-    "google-noto-sans-cjk-fonts; Windows and macOS: fonts.google.com/noto), or name a font that "
-    "has them in matplotlib.rcParams['font.family']"
+    "google-noto-sans-cjk-fonts; Windows, macOS: fonts.google.com/noto)"
 )
 NARROW, WIDE = 0.64, 1.0
 """How wide a letter is at most, in heights of the font: Latin, and Chinese."""
@@ -60,7 +59,11 @@ def font_advice(names: Iterable[str]) -> str:
     missing = [each for each in letters if not any(f.get_char_index(ord(each)) for f in fonts)]
     if not missing:
         return ""
-    return f"no font here has {''.join(missing[:10])}: drawn as boxes; install {INSTALL}"
+    words = say(
+        "no font here has {letters}: drawn as boxes; install {font}, or name a font that has them "
+        "in matplotlib.rcParams['font.family']"
+    )
+    return words.format(letters="".join(missing[:10]), font=INSTALL)
 
 
 def text_width(text: str, size: float) -> float:
