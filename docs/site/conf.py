@@ -69,10 +69,10 @@ class SearchPairs(SearchEnglish):
     """Chinese text has no spaces: it is indexed, and asked for, in pairs of characters."""
 
     lang = "zh"
-    language_name = "Chinese"
+    language_name = "English"  # of the stemmer: Latin words are English ones
     js_splitter_code = r"""
 function splitQuery(query) {
-  const words = query.match(/\p{Script=Han}+|[^\P{Letter}\p{Script=Han}]+|[\p{Number}_]+/gu) || [];
+  const words = query.match(/\p{Script=Han}+|((?!\p{Script=Han})[\p{Letter}\p{Number}_])+/gu) || [];
   return words.flatMap((word) => {
     if (!/\p{Script=Han}/u.test(word) || word.length < 3) return [word];
     return Array.from({ length: word.length - 1 }, (_, i) => word.slice(i, i + 2));

@@ -8,6 +8,8 @@ import base64
 import io
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 from PIL import Image
@@ -192,18 +194,36 @@ def test_the_note_stands_below_the_title():
     assert note_below_title("# a\n\nb\n", "") == "# a\n\nb\n"
 
 
-def test_the_chinese_search_asks_as_it_indexes():
-    """The two splitters, in Python and in JavaScript, know the same kinds of words."""
+QUERIES = {
+    "RPN 的提议框, NMS_2": ["RPN", "的提", "提议", "议框", "NMS_2"],
+    "delta2bbox 锚框": ["delta2bbox", "锚框"],
+    "框": ["框"],
+}
+
+
+def search_class():
+    """The nodes of the class that splits Chinese, in conf.py, which only Sphinx can import."""
     tree = ast.parse((SITE / "conf.py").read_text(encoding="utf-8"))
-    (pairs,) = [n for n in tree.body if getattr(n, "name", "") == "SearchPairs"]
-    wanted = [n for n in pairs.body if isinstance(n, ast.FunctionDef) or "_words" in ast.dump(n)]
+    (found,) = [n for n in tree.body if getattr(n, "name", "") == "SearchPairs"]
+    return found.body
+
+
+def test_chinese_is_indexed_in_pairs():
+    wanted = [
+        n for n in search_class() if isinstance(n, ast.FunctionDef) or "_words" in ast.dump(n)
+    ]
     names = {"re": re}
-    source = "class Pairs:\n" + "\n".join(f"    {ast.unparse(n)}".replace("\n", "\n    ")
-                                          for n in wanted)  # fmt: skip
-    exec(source, names)
-    split = names["Pairs"]().split
-    assert split("RPN 的提议框, NMS_2") == ["RPN", "的提", "提议", "议框", "NMS_2"]
-    assert split("锚框") == ["锚框"] and split("框") == ["框"]
+    body = ast.unparse(ast.Module(wanted, [])).replace("\n", "\n    ")
+    exec(f"class Pairs:\n    {body}", names)
+    assert {query: names["Pairs"]().split(query) for query in QUERIES} == QUERIES
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="nothing here runs JavaScript")
+def test_chinese_is_asked_for_in_pairs():
+    (code,) = [n.value.value for n in search_class() if "js_splitter_code" in ast.dump(n)]
+    code += f"console.log(JSON.stringify({json.dumps(list(QUERIES))}.map(splitQuery)))"
+    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == list(QUERIES.values())
 
 
 # ---- faults ----------------------------------------------------------------------
