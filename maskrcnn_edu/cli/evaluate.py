@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
         result = _measure(model, dataset, ids, reader)
     if result is None:  # process 0 writes and prints for all
         return 0
-    print(f"{result.tables}\n{class_table(result)}\n", flush=True)  # whatever becomes of the files
+    tables = f"{result.tables}\n{class_table(result)}\n"
+    print(printable(tables), flush=True)  # whatever becomes of the files
     write_results(result, options.out)
     if result.left_out:
         print(f"{len(result.left_out)} images cannot be read and do not count: {result.left_out}")

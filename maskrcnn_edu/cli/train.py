@@ -223,7 +223,7 @@ def _conclude(history: History, result: Evaluation | None, out: Path) -> None:
     """Draw the curves, and say what is where; ``result``: of the last look, if one was made."""
     draw_curves(history.steps, history.evaluations).savefig(out / "curves.png", dpi=110)
     if result is not None:
-        print(f"\n{class_table(result)}\n")
+        print(printable(f"\n{class_table(result)}\n"))
         save_precision_recall(result, out / CURVES)
         print(f"{out / CURVES}: precision against recall at the last look")
     best = BestWeights.find(out)

@@ -231,7 +231,7 @@ def _results_to_coco(truth: COCO, results: list[dict]) -> COCO:
 def class_table(evaluation: Evaluation) -> str:
     """A line of AP for every class; ``-`` where there is no object to find."""
     rows = evaluation.class_ap()
-    width = max(len("class"), *(len(row["name"]) for row in rows))
+    width = max(len(name) for name in ("class", *evaluation.classes))
     lines = [f"{'class':{width}}  mask AP   AP50 box AP   AP50"]
     for row in rows:
         name, *numbers = row.values()
