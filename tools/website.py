@@ -363,7 +363,11 @@ def main(arguments: list[str] | None = None) -> int:
     languages = options.language or list(LANGUAGES)
     for language in languages:
         begun = time.monotonic()
-        build(language, options.out, options.stored)
+        try:
+            build(language, options.out, options.stored)
+        except (ValueError, subprocess.CalledProcessError) as error:  # no translation; a warning
+            print(f"{options.out / language} was not finished: {error}", file=sys.stderr)
+            return 1
         print(f"{options.out / language}: {time.monotonic() - begun:.0f} s")
     found = faults(options.out, languages)
     print("\n".join(found), file=sys.stderr)

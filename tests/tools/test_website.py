@@ -22,6 +22,7 @@ from tools.website import (
     WORDS,
     faults,
     html_sweep,
+    main,
     note_below_title,
     page,
     public_names,
@@ -270,3 +271,13 @@ def test_a_name_that_the_reference_lacks_is_found(tmp_path):
     place = tmp_path / "en" / "api" / "index.html"
     place.write_text(place.read_text().replace('"maskrcnn_edu.model.boxes.nms"', '"x"'))
     assert faults(tmp_path, ["en"]) == ["api: lacks maskrcnn_edu.model.boxes.nms"]
+
+
+def test_a_text_without_translation_stops_the_chinese_edition(tmp_path, monkeypatch, capsys):
+    def translate(_folder):
+        raise ValueError("README.po has no translation of 'new words'")
+
+    monkeypatch.setattr("tools.catalogues.build", translate)
+    assert main([str(tmp_path), "--language", "zh", "--stored"]) == 1
+    assert "has no translation of 'new words'" in capsys.readouterr().err
+    assert not (tmp_path / "zh").exists()
