@@ -92,12 +92,12 @@ def test_an_interrupted_run_is_the_run_that_was_not(shapes, tmp_path, more):
     assert list(calm) == list(range(1, 9))
     paddle.seed(77)  # what was drawn before must not matter
     interrupted(shapes, tmp_path / "out", 2, **more)
-    interrupted(shapes, tmp_path / "out", 7, resume=True, **more)  # after both evaluations
+    interrupted(shapes, tmp_path / "out", 7, resume=True, **more)  # after two of three looks
     rest = run(shapes, tmp_path / "out", resume=True, **more)
     assert rest == {8: calm[8]}
     assert outcome(tmp_path / "out") == outcome(tmp_path / "calm")
     lines, _ = outcome(tmp_path / "out")
-    assert [line["kind"] for line in lines] == ["val", "val", "train"]
+    assert [line["kind"] for line in lines] == ["val", "val", "train", "val"]
 
 
 def test_one_forgotten_number_would_be_noticed(shapes, tmp_path):
