@@ -29,6 +29,7 @@ from urllib.parse import unquote, urlsplit
 from PIL import Image
 
 from maskrcnn_edu.teaching.student import BEGIN, as_file, stub
+from maskrcnn_edu.viz.fonts import INSTALL, chinese_fonts
 from tools.sweeps import QUALITY, ROOT, VIEW, Sweep, recorded
 
 SITE = ROOT / "docs" / "site"
@@ -274,6 +275,16 @@ def sphinx(staged: Path, out: Path, language: str) -> None:
         template.unlink()
 
 
+def _ask_for_a_font(language: str) -> None:
+    """Chinese pictures would be full of boxes without one.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if language == "zh" and not chinese_fonts():
+        raise ValueError(f"its pictures need a font with Chinese letters; install {INSTALL}")
+
+
 def build(language: str, out: Path, stored: bool) -> None:
     """One edition, from its texts to its pages."""
     work = out / "work"
@@ -286,6 +297,7 @@ def build(language: str, out: Path, stored: bool) -> None:
         shutil.rmtree(texts, ignore_errors=True)
         translate(texts)
     if recordings:
+        _ask_for_a_font(language)
         notebooks = [p for p in sorted((texts / "notebooks").glob("*.ipynb")) if _runs(p, language)]
         with ProcessPoolExecutor(max_workers=2) as pool:
             list(pool.map(recorded, notebooks, [recordings / p.stem for p in notebooks]))

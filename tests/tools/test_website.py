@@ -281,3 +281,10 @@ def test_a_text_without_translation_stops_the_chinese_edition(tmp_path, monkeypa
     assert main([str(tmp_path), "--language", "zh", "--stored"]) == 1
     assert "has no translation of 'new words'" in capsys.readouterr().err
     assert not (tmp_path / "zh").exists()
+
+
+def test_chinese_pictures_need_a_font(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tools.catalogues.build", lambda folder: [])
+    monkeypatch.setattr("tools.website.chinese_fonts", lambda: ())
+    assert main([str(tmp_path), "--language", "zh"]) == 1
+    assert "install Noto Sans CJK" in capsys.readouterr().err
