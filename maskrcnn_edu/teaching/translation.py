@@ -36,17 +36,20 @@ def translate_markdown(text: str, translate: Callable[[str], str]) -> str:
 
 
 def blocks(text: str) -> Iterator[str]:
-    """What blank lines part; a piece of code between fences stays whole."""
+    """What blank lines part; a piece of code between fences is one, and stays whole."""
     lines: list[str] = []
     fenced = False
     for line in text.split("\n"):
-        if _FENCE.match(line):
-            fenced = not fenced
-        if line.strip() or fenced:
-            lines.append(line)
-        elif lines:
+        fence = bool(_FENCE.match(line))
+        if lines and not fenced and (fence or not line.strip()):
             yield "\n".join(lines)
             lines = []
+        if line.strip() or fenced:
+            lines.append(line)
+        if fence and fenced:
+            yield "\n".join(lines)
+            lines = []
+        fenced ^= fence
     if lines:
         yield "\n".join(lines)
 

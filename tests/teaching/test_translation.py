@@ -88,6 +88,13 @@ def test_comments_in_code_and_remarks_in_a_list_of_files_are_passages():
     )
 
 
+def test_code_without_blank_lines_around_it_is_not_joined_to_the_text():
+    text = "so:\n```sh\nmake demo\nmake test\n```\nand then"
+    assert translate_markdown(text, str.upper) == (
+        "SO:\n\n```sh\nmake demo\nmake test\n```\n\nAND THEN"
+    )
+
+
 def test_wrapping_a_text_anew_changes_no_passage(tmp_path):
     (tmp_path / "a.md").write_text("one two\nthree\n\nfour", encoding="utf-8")
     (tmp_path / "b.md").write_text("one\ntwo three\n\n\nfour\n", encoding="utf-8")
