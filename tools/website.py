@@ -30,11 +30,12 @@ from PIL import Image
 
 from maskrcnn_edu.teaching.student import BEGIN, as_file, stub
 from maskrcnn_edu.viz.fonts import INSTALL, chinese_fonts
+from tools.catalogues import BILINGUAL
+from tools.catalogues import build as translate
 from tools.sweeps import QUALITY, ROOT, VIEW, Sweep, recorded
 
 SITE = ROOT / "docs" / "site"
 LANGUAGES = {"en": "en", "zh": "zh_CN"}  # folder -> Sphinx's name
-BILINGUAL = {"docs/glossary.md"}
 WORDS = {
     "en": {
         "note": "Recorded: a control that moves puts the others back. In JupyterLab, with a "
@@ -291,8 +292,6 @@ def build(language: str, out: Path, stored: bool) -> None:
     recordings = None if stored else work / "sweeps" / language
     texts = ROOT
     if language != "en":
-        from tools.catalogues import build as translate
-
         texts = work / f"texts-{language}"
         shutil.rmtree(texts, ignore_errors=True)
         translate(texts)
