@@ -30,8 +30,7 @@ from PIL import Image
 
 from maskrcnn_edu.teaching.student import BEGIN, as_file, stub
 from maskrcnn_edu.viz.fonts import INSTALL, chinese_fonts
-from tools.catalogues import BILINGUAL
-from tools.catalogues import build as translate
+from tools import catalogues
 from tools.sweeps import QUALITY, ROOT, VIEW, Sweep, recorded
 
 SITE = ROOT / "docs" / "site"
@@ -226,7 +225,7 @@ def stage(texts: Path, out: Path, language: str, recordings: Path | None) -> Non
     for name in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *guides]:
         there = (texts / name).is_file()
         text = (texts / name if there else ROOT / name).read_text(encoding="utf-8")
-        note = "" if there or name in BILINGUAL else WORDS[language].get("english", "")
+        note = "" if there or name in catalogues.BILINGUAL else WORDS[language].get("english", "")
         (out / name).write_text(_smaller(note_below_title(text, note)), encoding="utf-8")
     for name, text in reference(WORDS[language].get("english", "")).items():
         (out / "api" / f"{name}.rst").write_text(text, encoding="utf-8")
@@ -294,7 +293,7 @@ def build(language: str, out: Path, stored: bool) -> None:
     if language != "en":
         texts = work / f"texts-{language}"
         shutil.rmtree(texts, ignore_errors=True)
-        translate(texts)
+        catalogues.build(texts)
     if recordings:
         _ask_for_a_font(language)
         notebooks = [p for p in sorted((texts / "notebooks").glob("*.ipynb")) if _runs(p, language)]
