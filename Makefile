@@ -6,7 +6,8 @@
 #                  model or other images, into runs/notebooks
 # make student   the notebooks without answers, with them, and for nbgrader, in EDITIONS
 # make chinese   the notebooks in Chinese, in notebooks/zh
-# make slides   a slide show of each notebook's headings and pictures, in runs/slides
+# make slides   a slide show of each notebook's headings and pictures, in runs/slides/en and
+#               runs/slides/zh
 # make site   the course, the guides and the reference as pages, in runs/site/en and runs/site/zh;
 #             SITE="--language en" for one of them (Python 3.11 or newer)
 # make wheel  the package, its notebooks and the course's model in one file, in dist/
@@ -47,7 +48,7 @@ SLOW := inference/test_export.py inference/test_predict.py training/test_checkpo
   benchmarks/test_bench.py teaching/widgets/test_roi_align.py cli/test_installed.py \
   notebooks/test_second_model.py
 
-.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student chinese slides wheel clean
+.PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student chinese slides site wheel clean
 
 demo: $(VENV)/ready $(SHAPES)/annotations/instances_val.json
 	$(BIN)/maskrcnn-edu train --config shapes_fpn --minutes $(MINUTES) --out $(RUN) --overwrite \
@@ -106,7 +107,8 @@ chinese: $(VENV)/ready-tools
 
 slides: $(VENV)/ready-tools
 	$(BIN)/python -m instructor.slides runs/slides
-	$(BIN)/jupyter nbconvert --log-level=ERROR --to slides runs/slides/*.ipynb
+	for language in en zh; do $(BIN)/jupyter nbconvert --log-level=ERROR --to slides \
+	  --SlidesExporter.language_code=$$language runs/slides/$$language/*.ipynb || exit 1; done
 
 site: $(VENV)/ready-site
 	$(BIN)/python -m tools.website runs/site $(SITE)

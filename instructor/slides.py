@@ -1,8 +1,8 @@
 """python -m instructor.slides OUT: a slide show of each notebook's headings and stored pictures.
 
-Writes notebooks that ``jupyter nbconvert --to slides`` turns into pages: a slide for each
-heading with its first paragraph and formulas, and below it one for each picture. There is no
-code on them, so no answer.
+Writes notebooks, in English into ``OUT/en`` and in Chinese into ``OUT/zh``, that ``jupyter
+nbconvert --to slides`` turns into pages: a slide for each heading with its first paragraph and
+formulas, and below it one for each picture. There is no code on them, so no answer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 
 from instructor.answers import NOTEBOOKS
 from maskrcnn_edu.teaching.student import as_file
+from maskrcnn_edu.teaching.translation import translated
+from tools.catalogues import catalogue_of
 
 _HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
 PICTURE = """#### {title}
@@ -62,15 +64,19 @@ def _slide(text: str, kind: str) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the decks into a folder."""
+    """Write the decks into a folder, one for each language."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1:
         print("usage: python -m instructor.slides OUT", file=sys.stderr)
         return 2
     out = Path(arguments[0])
-    out.mkdir(parents=True, exist_ok=True)
+    for language in ("en", "zh"):
+        (out / language).mkdir(parents=True, exist_ok=True)
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
-        (out / path.name).write_text(deck(path.read_text(encoding="utf-8")), encoding="utf-8")
+        english = path.read_text(encoding="utf-8")
+        chinese = translated(path, catalogue_of(path), "zh")
+        (out / "en" / path.name).write_text(deck(english), encoding="utf-8")
+        (out / "zh" / path.name).write_text(deck(chinese), encoding="utf-8")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Slides: headings with a paragraph, pictures below them, and nothing else."""
 
 import json
+import re
 
 from instructor.answers import NOTEBOOKS, solution
 from instructor.slides import deck, headings, main
@@ -38,12 +39,21 @@ def test_pictures_stand_below_their_heading():
     assert two["metadata"]["slideshow"]["slide_type"] == "subslide"
 
 
-def test_every_notebook_has_a_deck_without_code(tmp_path, capsys):
-    assert main([str(tmp_path / "new" / "slides")]) == 0
+def test_every_notebook_has_a_deck_in_both_languages_without_code(tmp_path, capsys):
+    out = tmp_path / "new" / "slides"
+    assert main([str(out)]) == 0
     names = {path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
-    assert {path.name for path in (tmp_path / "new" / "slides").iterdir()} == names
-    made = cells((tmp_path / "new" / "slides" / "02_anchors.ipynb").read_text(encoding="utf-8"))
-    assert len(made) > 10 and {cell["cell_type"] for cell in made} == {"markdown"}
     answer = max(solution("iou").split("\n"), key=len)
-    assert answer not in "".join(cell["source"] for cell in made)
+    decks = {}
+    for language in ("en", "zh"):
+        assert {path.name for path in (out / language).iterdir()} == names
+        made = cells((out / language / "02_anchors.ipynb").read_text(encoding="utf-8"))
+        assert len(made) > 10 and {cell["cell_type"] for cell in made} == {"markdown"}
+        assert answer not in "".join(cell["source"] for cell in made)
+        decks[language] = [cell["source"] for cell in made]
     assert main([]) == 2 and "usage" in capsys.readouterr().err
+    # the same slides with the same pictures, and no heading left in English
+    pictures = {name: [s.partition("<img")[2] for s in made] for name, made in decks.items()}
+    assert pictures["en"] == pictures["zh"] and any(pictures["en"])
+    assert all(re.search("[\u4e00-\u9fff]", text.partition("\n")[0]) for text in decks["zh"])
+    assert not any(re.search("[\u4e00-\u9fff]", text) for text in decks["en"])
