@@ -2,8 +2,9 @@
 
     python -m tools.website OUT [--language en] [--language zh] [--stored]
 
-Writes OUT/en and OUT/zh; OUT/work holds what they are made of. English first: the Chinese one
-cannot be made while a text has no translation (python -m tools.catalogues check). Sliders are
+Writes OUT/en and OUT/zh; OUT/work holds what they are made of. The Chinese one cannot be made
+while a text has no translation (python -m tools.catalogues check), or without a font with Chinese
+letters: this is said before the work begins, and the English one is made. Sliders are
 recorded (tools/sweeps.py), which runs each notebook once after it has changed; with --stored
 the page shows the picture that is stored instead. At the end all links are followed.
 """
@@ -271,31 +272,32 @@ def sphinx(staged: Path, out: Path, language: str) -> None:
                "-c", SITE, "-d", staged.parent / f"doctrees-{language}",
                "-D", f"language={LANGUAGES[language]}", staged, out]  # fmt: skip
     subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
+    shutil.rmtree(out.parent / "jupyter_execute", ignore_errors=True)  # myst-nb's, no page
     for template in (out / "_static").glob("*macros.html"):  # the theme's, no page
         template.unlink()
 
 
-def _ask_for_a_font(language: str) -> None:
-    """Chinese pictures would be full of boxes without one.
+def texts_of(language: str, out: Path, stored: bool) -> Path:
+    """The folder with an edition's texts; the Chinese ones are written.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no translation, or no font for the words in the pictures.
     """
-    if language == "zh" and not chinese_fonts():
+    if language == "en":
+        return ROOT
+    if not stored and not chinese_fonts():
         raise ValueError(f"its pictures need a font with Chinese letters; install {INSTALL}")
+    texts = out / "work" / f"texts-{language}"
+    shutil.rmtree(texts, ignore_errors=True)
+    catalogues.build(texts)
+    return texts
 
 
-def build(language: str, out: Path, stored: bool) -> None:
+def build(language: str, texts: Path, out: Path, stored: bool) -> None:
     """One edition, from its texts to its pages."""
     work = out / "work"
     recordings = None if stored else work / "sweeps" / language
-    texts = ROOT
-    if language != "en":
-        texts = work / f"texts-{language}"
-        shutil.rmtree(texts, ignore_errors=True)
-        catalogues.build(texts)
     if recordings:
-        _ask_for_a_font(language)
         notebooks = [p for p in sorted((texts / "notebooks").glob("*.ipynb")) if _runs(p, language)]
         with ProcessPoolExecutor(max_workers=2) as pool:
             list(pool.map(recorded, notebooks, [recordings / p.stem for p in notebooks]))
@@ -370,18 +372,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--language", action="append", choices=list(LANGUAGES))
     parser.add_argument("--stored", action="store_true", help="no recorded sweeps")
     options = parser.parse_args(arguments)
-    languages = options.language or list(LANGUAGES)
+    languages, texts = options.language or list(LANGUAGES), {}
     for language in languages:
+        try:
+            texts[language] = texts_of(language, options.out, options.stored)
+        except ValueError as error:
+            print(f"{options.out / language} cannot be made: {error}", file=sys.stderr)
+    for language, folder in texts.items():
         begun = time.monotonic()
         try:
-            build(language, options.out, options.stored)
-        except (ValueError, subprocess.CalledProcessError) as error:  # no translation; a warning
+            build(language, folder, options.out, options.stored)
+        except subprocess.CalledProcessError as error:  # a warning of Sphinx
             print(f"{options.out / language} was not finished: {error}", file=sys.stderr)
             return 1
         print(f"{options.out / language}: {time.monotonic() - begun:.0f} s")
-    found = faults(options.out, languages)
+    found = faults(options.out, list(texts))
     print("\n".join(found), file=sys.stderr)
-    return int(bool(found))
+    return int(bool(found) or len(texts) < len(languages))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from matplotlib import font_manager, rcParams
@@ -44,10 +46,25 @@ def use_letters_of_the_language() -> None:
 
 def chinese_fonts() -> tuple[str, ...]:
     """The installed families of `FAMILIES`, in that order; those for simplified Chinese first."""
+    if not _listed():
+        _add_new_fonts()
+    return _listed()
+
+
+def _listed() -> tuple[str, ...]:
     names = sorted(
         {f.name for f in font_manager.fontManager.ttflist}, key=lambda n: ("SC" not in n, n)
     )
     return tuple(name for known in FAMILIES for name in names if name.startswith(known))
+
+
+@lru_cache
+def _add_new_fonts() -> None:
+    """Matplotlib keeps its list of fonts in a file: what was installed since is not in it."""
+    known = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in set(font_manager.findSystemFonts()) - known:
+        with suppress(Exception):  # a font that it cannot read is none
+            font_manager.fontManager.addfont(path)
 
 
 def font_advice(names: Iterable[str]) -> str:

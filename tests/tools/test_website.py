@@ -288,3 +288,19 @@ def test_chinese_pictures_need_a_font(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tools.website.chinese_fonts", lambda: ())
     assert main([str(tmp_path), "--language", "zh"]) == 1
     assert "install Noto Sans CJK" in capsys.readouterr().err
+
+
+def test_what_stops_the_chinese_edition_is_said_first_and_the_english_one_is_made(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("tools.website.chinese_fonts", lambda: ())
+    monkeypatch.setattr("tools.website.faults", lambda out, languages: [])
+    made = []
+
+    def build(language, *_rest):
+        made.append(language)
+        assert "zh cannot be made" in capsys.readouterr().err
+
+    monkeypatch.setattr("tools.website.build", build)
+    assert main([str(tmp_path)]) == 1
+    assert made == ["en"]

@@ -80,5 +80,22 @@ def test_fonts_for_simplified_chinese_come_first(monkeypatch):
     assert fonts.chinese_fonts() == ("Noto Sans CJK SC", "Noto Sans CJK JP", "SimHei")
 
 
+def test_a_font_that_matplotlib_has_not_listed_yet_is_found(monkeypatch):
+    entries = [SimpleNamespace(name="DejaVu Sans", fname="old.ttf")]
+
+    def add(path):
+        if path == "broken.ttf":
+            raise RuntimeError("no font")
+        entries.append(SimpleNamespace(name="SimHei", fname=path))
+
+    manager = SimpleNamespace(ttflist=entries, addfont=add)
+    monkeypatch.setattr(fonts.font_manager, "fontManager", manager)
+    there = ["old.ttf", "broken.ttf", "new.ttf"]
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: there)
+    monkeypatch.setattr(fonts, "_add_new_fonts", fonts._add_new_fonts.__wrapped__)
+    assert fonts.chinese_fonts() == ("SimHei",)
+    assert [entry.fname for entry in entries] == ["old.ttf", "new.ttf"]
+
+
 def test_the_families_are_those_of_the_doctor():
     assert fonts.FAMILIES == doctor.FONTS
