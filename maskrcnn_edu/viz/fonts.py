@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 from matplotlib import font_manager, rcParams
@@ -24,6 +22,8 @@ INSTALL = (
 )
 NARROW, WIDE = 0.64, 1.0
 """How wide a letter is at most, in heights of the font: Latin, and Chinese."""
+
+_looked: list[bool] = []  # once a process: it takes a while
 
 FIRST_WIDE = "\u1100"
 """Korean, Japanese, Chinese and emoji come from here on."""
@@ -46,7 +46,8 @@ def use_letters_of_the_language() -> None:
 
 def chinese_fonts() -> tuple[str, ...]:
     """The installed families of `FAMILIES`, in that order; those for simplified Chinese first."""
-    if not _listed():
+    if not _listed() and not _looked:
+        _looked.append(True)
         _add_new_fonts()
     return _listed()
 
@@ -58,13 +59,14 @@ def _listed() -> tuple[str, ...]:
     return tuple(name for known in FAMILIES for name in names if name.startswith(known))
 
 
-@lru_cache
 def _add_new_fonts() -> None:
     """Matplotlib keeps its list of fonts in a file: what was installed since is not in it."""
     known = {font.fname for font in font_manager.fontManager.ttflist}
     for path in set(font_manager.findSystemFonts()) - known:
-        with suppress(Exception):  # a font that it cannot read is none
+        try:
             font_manager.fontManager.addfont(path)
+        except (OSError, RuntimeError):  # what it cannot read is no font
+            pass
 
 
 def font_advice(names: Iterable[str]) -> str:
