@@ -386,7 +386,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{options.out / language} was not finished: {error}", file=sys.stderr)
             return 1
         print(f"{options.out / language}: {time.monotonic() - begun:.0f} s")
-    found = faults(options.out, list(texts))
+    found = faults(options.out, list(texts)) if texts else []
     print("\n".join(found), file=sys.stderr)
     return int(bool(found) or len(texts) < len(languages))
 

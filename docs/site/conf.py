@@ -106,7 +106,7 @@ def _choose_words(app, config):
     config.nb_code_prompt_show = "显示答案" if chinese else "Show the answer"
     config.nb_code_prompt_hide = "隐藏答案" if chinese else "Hide the answer"
     if chinese:
-        config.html_title = "Mask R-CNN，逐间走一遍"
+        config.html_title = "逐个模块读懂 Mask R-CNN"
 
 
 def _keep_tables(app, what, name, obj, options, lines):

@@ -66,7 +66,7 @@ def _add_new_fonts() -> None:
         try:
             font_manager.fontManager.addfont(path)
         except (OSError, RuntimeError):  # what it cannot read is no font
-            pass
+            continue
 
 
 def font_advice(names: Iterable[str]) -> str:
