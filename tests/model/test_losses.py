@@ -82,7 +82,8 @@ def test_boxes_without_area_give_a_number():
 
 
 def test_who_compares_boxes():
-    assert GIoULoss.compares_boxes and not SmoothL1Loss.compares_boxes
+    assert GIoULoss.compares_boxes and SIoULoss().compares_boxes
+    assert not SmoothL1Loss.compares_boxes
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,7 @@ def test_sious_options():
     assert SIoULoss()(paddle.zeros([0, 4]), paddle.zeros([0, 4])).shape == [0]
     with pytest.raises(ValueError, match="theta must be above 0"):
         SIoULoss(theta=0.0)
+    assert SIoULoss().compares_boxes  # the box head decodes before it asks
 
 
 def test_siou_has_a_gradient_for_equal_boxes_too():

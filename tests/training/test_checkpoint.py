@@ -352,6 +352,9 @@ def test_numbers_that_are_none_are_not_saved():
     check_finite({"a": np.ones(3)})
     with pytest.raises(ValueError, match="1 of 2 arrays are not finite and are not saved: b"):
         check_finite({"a": np.ones(3), "b": np.array([1, np.inf])})
+    for count, names in ((6, "a, b, c, d, e, f. Lower"), (7, r"a, b, c, d, e, f \.\.\.\. Lower")):
+        with pytest.raises(ValueError, match=f"{count} of {count} arrays .*: {names}"):
+            check_finite({name: np.array([np.nan]) for name in "abcdefg"[:count]})
 
 
 # ---- when ------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from maskrcnn_edu.training.nan_guard import (
     NanGuard,
     NotFiniteError,
     Range,
+    _visible,
     copy_to_pinned,
     dump,
     finite_probe,
@@ -168,3 +169,9 @@ def test_a_dumped_image_is_stretched_and_has_no_padding(tiny_fpn, make_batch, tm
         pixels = np.asarray(file)
     assert pixels.shape == (10, 20, 3) and pixels[3, 4].tolist() == [0, 255, 0]
     assert pixels.sum() == 255
+
+
+def test_an_image_with_infinite_numbers_can_still_be_seen():
+    image = np.array([np.inf, -np.inf, np.nan, 0.0, 2.0, 1.0]).reshape(3, 1, 2)
+    # what is no number is 0, the darkest; 1 is in the middle, 127.5, and 2 the brightest
+    assert _visible(image).tolist() == [[[0, 0, 255], [0, 0, 127]]]

@@ -397,3 +397,10 @@ def test_a_file_written_by_the_first_version_can_be_read(tmp_path):
     assert problems == [] and stored.arrays["weight.w"].tolist() == [1.0, -2.0]
     assert stored.position == TrainingProgress(5, 1.5, 40, 1, 2)
     assert (stored.run_settings, stored.metrics_bytes, stored.finished) == ({"seed": "3"}, 11, True)
+
+
+def test_of_a_long_line_sixty_characters_are_quoted(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(ValueError, match=r": b'x{60}'\. Put the file back"):
+        History.resume(path, 100)

@@ -262,3 +262,11 @@ def test_the_lines_are_json(tmp_path):
     observe(Folder(history), 3)
     kinds = [json.loads(line)["kind"] for line in history.path.read_text().splitlines()]
     assert kinds == ["val", "val", "train", "val"]
+
+
+def test_another_process_than_the_first_takes_every_step_and_writes_nothing(monkeypatch):
+    monkeypatch.setattr(training, "rank", lambda: 1)
+    folder, seen = Folder(History()), []
+    steps = (Report(n, n / 20) for n in range(1, 21))
+    training._run_steps(steps, folder, None, None, lambda step: seen.append(step.step))
+    assert seen == list(range(1, 21)) and not folder.calls and not folder.history.steps

@@ -29,3 +29,17 @@ def test_cells_lie_over_the_box():
 def test_every_map_has_a_panel(count):
     figure = draw_features({str(i): np.ones([1, 2, 2]) for i in range(count)})
     assert figure_facts(figure) == {"feature": count}
+
+
+def test_rows_of_panels_are_as_high_as_each():
+    one, two = (draw_features({str(i): np.ones([1, 2, 2]) for i in range(n)}) for n in (5, 6))
+    # 2.2 inches and half an inch for the title
+    assert one.get_size_inches() == pytest.approx([11.0, 2.7])
+    assert two.get_size_inches() == pytest.approx([11.0, 5.4])
+
+
+def test_a_cell_more_on_every_side_is_seen_of_the_image():
+    image, box = np.zeros([90, 50, 3], np.uint8), np.array([10.0, 20.0, 30.0, 60.0])
+    axes = draw_roi_features(image, box, {"cut": np.ones([1, 2, 2])}).axes[0]
+    # cells of 10 x 20; y grows downwards
+    assert axes.get_xlim() == (0.0, 40.0) and axes.get_ylim() == (80.0, 0.0)

@@ -92,3 +92,31 @@ def test_four_pixels_share_a_sample():
     assert said == ["1.00\nx 0.38", "2.00\nx 0.12", "5.00\nx 0.38", "6.00\nx 0.12"]
     # (1 + 5) * 0.375 + (2 + 6) * 0.125
     assert figure.axes[0].get_title() == "at (1.75, 1.00): 3.250"
+
+
+def test_points_up_to_half_a_pixel_beyond_the_map_are_read():
+    # centres of 2 x 2 cells of one pixel: -0.3 and 0.7
+    edge = draw_sampling_points(np.zeros([4, 4]), np.array([-0.8, -0.8, 1.2, 1.2]), 2, 1, 1.0, True)
+    assert figure_facts(edge)["sample"] == 4 and "outside" not in figure_facts(edge)
+    # -0.6 and 0.4: three of four are beyond, in x or in y
+    beyond = draw_sampling_points(
+        np.zeros([4, 4]), np.array([-1.1, -1.1, 0.9, 0.9]), 2, 1, 1.0, True
+    )
+    assert (figure_facts(beyond)["sample"], figure_facts(beyond)["outside"]) == (1, 3)
+
+
+def test_a_box_that_reads_nothing_of_the_map_has_its_points_all_the_same():
+    figure = draw_sampling_points(
+        np.zeros([4, 4]), np.array([20.0, 0.0, 22.0, 2.0]), 2, 1, 1.0, True
+    )
+    assert figure_facts(figure)["outside"] == 4 and "sample" not in figure_facts(figure)
+
+
+def test_the_enlarged_view_has_a_line_at_every_pixel():
+    figure = draw_sampling_points(
+        np.zeros([20, 20]), np.array([1.0, 9.0, 5.0, 13.0]), 2, 1, 1.0, True
+    )
+    lines = [tuple(line.get_xdata()) for line in figure.axes[1].lines]
+    upright = sorted(x[0] for x in lines if x[0] == x[1] and len(x) == 2)
+    # the box and 1.5 pixels around it: from -0.5 to 6.5, so lines at -1 .. 6
+    assert upright == list(range(-1, 7))

@@ -6,6 +6,7 @@ from maskrcnn_edu.data.coco import sample_from_array
 from maskrcnn_edu.data.transforms import NormalizeImage, Permute
 from maskrcnn_edu.viz.figure_facts import marked_artists
 from maskrcnn_edu.viz.style import (
+    GAP,
     LEGEND_ROW,
     PALETTE,
     canvas,
@@ -15,6 +16,7 @@ from maskrcnn_edu.viz.style import (
     say_nothing,
     to_array,
     to_pixels,
+    two_canvases,
 )
 
 
@@ -35,6 +37,9 @@ def test_to_pixels_clips_and_takes_other_statistics():
 def test_to_pixels_wants_one_image():
     with pytest.raises(ValueError, match=r"\[1, 3, 4, 4\]"):
         to_pixels(np.zeros([1, 3, 4, 4]))
+    for shape in ([3, 4], [1, 4, 4]):
+        with pytest.raises(ValueError, match="needs one image"):
+            to_pixels(np.zeros(shape))
 
 
 def test_to_array_takes_tensors_and_arrays():
@@ -97,6 +102,15 @@ def test_a_box_is_a_frame_with_its_kind(image):
     frame = draw_box(axes, [3, 4, 10, 20], "thing", {"color": "red", "linewidth": 2})
     assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((3, 4), 7, 16)
     assert frame.get_gid() == "thing" and not frame.get_fill()
+
+
+def test_two_canvases_are_as_wide_as_two_and_the_gap(image):
+    one, _ = canvas(image)
+    two, axes = two_canvases(image)
+    wide, high = one.get_size_inches()
+    assert two.get_size_inches() == pytest.approx([2 * wide + GAP, high])
+    left, right = (each.get_position() for each in axes)
+    assert left.x0 == 0 and right.x1 == pytest.approx(1) and right.x0 > left.x1
 
 
 def test_nothing_is_told_in_the_middle(image):

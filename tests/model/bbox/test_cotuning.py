@@ -103,3 +103,14 @@ def test_the_loss_by_hand():
     log_total = np.log(np.exp(1.0) + 1)
     assert made == pytest.approx(-3 * (0.25 * (1 - log_total) + 0.75 * (0 - log_total)), 1e-6)
     assert loss(scores, paddle.to_tensor([2, 2, -1]), relationship).item() == 0
+
+
+def test_by_default_there_are_80_classes():
+    scores, relation = paddle.to_tensor([[0.0, 0.0, 0.0]]), paddle.full([80, 2], 0.5)
+    last, background = (COTLoss()(scores, paddle.to_tensor([n]), relation) for n in (79, 80))
+    assert last.item() == pytest.approx(np.log(2)) and background.item() == 0
+
+
+def test_the_relation_has_no_gradient():
+    scores = paddle.to_tensor([[1.0, 0.0, 0.0]], stop_gradient=False)
+    assert class_relationship(scores, paddle.to_tensor([0]), 1).stop_gradient
