@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, growth, measure
+from benchmarks import compare, comparison_report, growth, measure
 from benchmarks.machine import describe
+from benchmarks.peers import PaddleDetection, Peer, TorchVision
 from benchmarks.work import MODES, Case, own_size
 from maskrcnn_edu.cli.options import add_set
 from maskrcnn_edu.config.schema import load_config
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Seconds by stage, beside PaddleDetection, and as the work grows.",
+        description="Seconds by stage, beside two peers, and as the work grows.",
     )
     command.add_argument("--config", nargs="+", default=CONFIGS, metavar="NAME|FILE",
                          help="what to measure (%(default)s)")  # fmt: skip
@@ -58,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--peer", metavar="PYTHON",
                          help="instead: compare with PaddleDetection; PYTHON is the interpreter "
                          "of an environment that has paddledet 2.6.0")  # fmt: skip
+    command.add_argument("--peer-torchvision", metavar="PYTHON",
+                         help="instead, or besides: compare with torchvision; PYTHON is the "
+                         "interpreter of an environment with torch and torchvision")  # fmt: skip
     command.add_argument("--peer-code", metavar="FOLDER",
                          help="take PaddleDetection from this source folder")  # fmt: skip
     command.add_argument("--pairs", type=int, default=5, help="measurements of each side (5)")
@@ -74,10 +78,13 @@ def run(options: argparse.Namespace) -> int:
         grown = growth.measure_growth(growth.AXES, _log)
         _print("As the work grows", about, growth.report(grown))
         content = {"growth": [{"axis": vars(g.axis), "stages": g.stages} for g in grown]}
-    elif options.peer:
-        peer = compare.Peer(options.peer, options.peer_code, options.pairs, options.threads)
-        compared = compare.compare_all(_cases(options), peer, _log)
-        _print("Beside PaddleDetection", about, compare.report(compared))
+    elif peers := _peers(options):
+        compared = []
+        for peer in peers:
+            plan = compare.Plan(peer, options.pairs, options.threads)
+            compared += compare.compare_all(_cases(options), plan, _log)
+        names = " and ".join(peer.name for peer in peers)
+        _print(f"Beside {names}", about, comparison_report.report(compared))
         content = {"pairs": [compare.as_json(c) for c in compared]}
     else:
         measured = measure.measure_all(_cases(options), options.repeat, options.threads, _log)
@@ -88,19 +95,31 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _peers(options: argparse.Namespace) -> list[Peer]:
+    """With whom to compare."""
+    peers: list[Peer] = []
+    if options.peer:
+        peers.append(PaddleDetection(options.peer, options.peer_code))
+    if options.peer_torchvision:
+        peers.append(TorchVision(options.peer_torchvision))
+    return peers
+
+
 def _check(options: argparse.Namespace) -> None:
     """Whether the options make sense, before minutes are spent."""
     for name in ("repeat", "pairs", "threads"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1, got {value}")
-    if options.growth and options.peer:
-        raise ValueError("--growth and --peer are two different measurements: give one of them")
+    for peer in _peers(options):
+        if options.growth:
+            raise ValueError(f"--growth and {peer.option} are two different measurements: "
+                             "give one of them")  # fmt: skip
+        if shutil.which(peer.python) is None:
+            raise ValueError(f"{peer.option} {peer.python}: there is no such program; name a "
+                             "Python interpreter, for example peer-env/bin/python")  # fmt: skip
     if options.peer_code and not options.peer:
         raise ValueError("--peer-code needs --peer, the interpreter that is to run it")
-    if options.peer and shutil.which(options.peer) is None:
-        raise ValueError(f"--peer {options.peer}: there is no such program; name a Python "
-                         "interpreter, for example peer-env/bin/python")  # fmt: skip
     if options.peer_code and not (Path(options.peer_code) / "ppdet").is_dir():
         raise ValueError(f"--peer-code {options.peer_code}: there is no folder ppdet in it; "
                          "name the folder of PaddleDetection's source")  # fmt: skip

@@ -80,7 +80,7 @@ def measure(case: Case, repeat: int, threads: int | None = None) -> Measured:
     names = [name for name in STAGES if any(name in step["stages"] for step in steps)]
     names += sorted({name for step in steps for name in step["stages"]} - set(names))
     memory = {key: facts.pop(key) for key in ("peak_memory", "peak_gpu_memory")}
-    for key in ("version", "threads"):
+    for key in ("version", "threads", "base_memory"):
         facts.pop(key)
     return Measured(
         case,

@@ -108,6 +108,7 @@ class Peer:
     """
 
     def __init__(self, paddle: Any, folder: str, config: dict, optimizer: dict, device: str):
+        self.base_memory = host_memory()
         self.paddle = paddle
         paddle.set_device(device)
         self.content = json.loads((Path(folder) / "work.json").read_text(encoding="utf-8"))
@@ -238,12 +239,18 @@ class Peer:
         gpu = paddle.device.cuda.max_memory_allocated() if on_gpu else None
         version = f"{importlib.import_module('ppdet').__version__} on Paddle {paddle.__version__}"
         threads = int(os.environ["OMP_NUM_THREADS"])  # Paddle sets it to 1 unless it is set
-        return {**self.counts, "peak_memory": host_memory(), "peak_gpu_memory": gpu,
-                "version": version, "threads": threads}  # fmt: skip
+        memory = {"peak_memory": host_memory(), "peak_gpu_memory": gpu,
+                  "base_memory": self.base_memory}  # fmt: skip
+        return {**self.counts, **memory, "version": version, "threads": threads}
 
 
 def host_memory() -> int | None:
     """The most memory of this process so far, in bytes; None on Windows."""
+    try:  # Linux; the number of `getrusage` there begins with that of the starting process
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except (OSError, IndexError):
+        pass
     try:
         resource = importlib.import_module("resource")
     except ImportError:

@@ -106,6 +106,7 @@ def prepare(case: Case, folder: Path) -> None:
         "case": asdict(case),
         "config": config.to_yaml(),
         "segms": [[[p.tolist() for p in s] for s in gt.segms] for gt in batch.gt],
+        "frozen": [name for name, p in model.named_parameters() if p.stop_gradient],
         "proposals": model.rpn_head.train_proposal.post_nms_top_n,
     }
     (folder / "work.json").write_text(json.dumps(content), encoding="utf-8")

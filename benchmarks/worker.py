@@ -56,9 +56,11 @@ class Bench:
     Args:
         work: what there is to do.
         weights: the model's, by state-dict name.
+        compiled: predict as `predict` does, compiled where that is possible.
     """
 
-    def __init__(self, work: Work, weights: Mapping[str, np.ndarray]):
+    def __init__(self, work: Work, weights: Mapping[str, np.ndarray], compiled: bool = True):
+        self.base_memory = peak_memory()["peak_memory"]
         self.work, self.near = work, work.near
         self.model = build_model(work.config)
         set_state(self.model, weights)
@@ -72,7 +74,7 @@ class Bench:
         if training:
             self.model.rpn_head.propose = self._propose
         else:
-            self.open.enter_context(use_onednn(self.model, IMAGES))
+            self.open.enter_context(use_onednn(self.model, IMAGES if compiled else 0))
 
     def _propose(
         self, rpn: RPNOutput, im_shape: paddle.Tensor, generator: ProposalGenerator
@@ -181,7 +183,8 @@ class Bench:
 
     def facts(self) -> Answer:
         """What the last step had to do, and the most memory that the process had so far."""
-        about = {"version": paddle.__version__, "threads": num_threads()}
+        about = {"version": paddle.__version__, "threads": num_threads(),
+                 "base_memory": self.base_memory}  # fmt: skip
         return {**self.counts, **peak_memory(), **about}
 
 
@@ -227,7 +230,8 @@ def main() -> None:
         what = request.pop("do")
         if what == "load":
             folder = Path(request["folder"])
-            bench, answer = Bench(read_work(folder), read_weights(folder)), {}
+            compiled = request.get("compiled", True)
+            bench, answer = Bench(read_work(folder), read_weights(folder), compiled), {}
         else:
             answer = getattr(bench, what)(**request)
         print(json.dumps(answer), file=answers, flush=True)

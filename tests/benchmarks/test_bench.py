@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,7 +11,16 @@ import numpy as np
 import paddle
 import pytest
 
-from benchmarks import compare, growth, machine, measure, process, table
+from benchmarks import (
+    compare,
+    comparison_report,
+    growth,
+    machine,
+    measure,
+    peers,
+    process,
+    table,
+)
 from benchmarks.cli import main
 from benchmarks.networks_only import networks, record_calls, run_networks
 from benchmarks.scene import moved_copies, write_scenes
@@ -321,22 +331,35 @@ def test_the_machine_says_what_it_is():
     assert peak is None or 2**27 < peak < 2**36  # an imported Paddle takes 128 MB at least
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_the_memory_of_a_process_does_not_begin_with_that_of_its_parent():
+    block = np.ones(2**28, np.uint8)  # 256 MB more than is needed to load Paddle
+    ours = machine.peak_memory()["peak_memory"]
+    ask = "from benchmarks.machine import peak_memory; print(peak_memory()['peak_memory'])"
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ask], text=True, capture_output=True, check=True
+    )
+    assert block.all() and 2**27 < int(answer.stdout) < ours - 2**27
+
+
 # ---- the peer --------------------------------------------------------------------
 
 FAKE_PEER = """
-import json, sys
+import json, os, sys
 for line in sys.stdin:
     request = json.loads(line)
     answer = {"seconds": 1e6}
     if request["do"] == "load":
-        assert request["config"]["architecture"] == "MaskRCNN", request
-        assert request["optimizer"]["kind"] == "AdamW" and request["device"] == "cpu"
+        assert request["config"]["MaskRCNN"]["backbone"] == "ResNet", request
+        assert request["optimizer"]["kind"] == "AdamW" and request.get("device", "cpu") == "cpu"
         work = json.load(open(request["folder"] + "/work.json"))
+        assert "backbone.conv1.conv1.conv.weight" not in work["frozen"]  # shapes train everything
         with open(sys.argv[1], "a") as log:
             log.write(work["case"]["mode"] + "\\n")
         answer = {}
     if request["do"] == "facts":
-        answer = {"rois": 7, "peak_memory": 2 ** 40, "peak_gpu_memory": None, "threads": 1}
+        answer = {"rois": 7, "peak_memory": 2 ** 40, "base_memory": 2 ** 39,
+                  "peak_gpu_memory": None, "threads": int(os.environ.get("OMP_NUM_THREADS", 1))}
     print(json.dumps(answer), flush=True)
 """
 
@@ -346,39 +369,85 @@ def fake_peer(tmp_path, monkeypatch):
     """A peer that needs a million seconds for everything; answers the file it writes to."""
     script = tmp_path / "fake_peer.py"
     script.write_text(FAKE_PEER)
-    monkeypatch.setattr(compare, "PEER_WORKER", script)
-    monkeypatch.setattr(compare, "peer_changes", lambda name: SMALL)
+    monkeypatch.setattr(peers.PaddleDetection, "worker", script)
+    monkeypatch.setattr(peers.PaddleDetection, "changes", lambda self, name: SMALL)
     log = tmp_path / "ppdet"
     log.touch()
     return log
 
 
 def test_both_sides_take_turns_and_every_pair_has_a_ratio(fake_peer, monkeypatch):
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    clean = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     monkeypatch.setattr(
         compare, "plain_environment",
-        lambda threads: {**environment, "OMP_NUM_THREADS": str(threads or 2)},
+        lambda threads: clean | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
     )  # fmt: skip
-    peer = compare.Peer(sys.executable, str(fake_peer), pairs=2)
+    plan = compare.Plan(peers.PaddleDetection(sys.executable, str(fake_peer)), pairs=2)
     lines = []
     cases = [Case("shapes_fpn", 64, mode=mode) for mode in ("train", "predict")]
-    found = compare.compare_all(cases, peer, lines.append)
-    assert fake_peer.read_text().split() == ["train", "predict"]
-    whats = [
-        (c.what, c.threads) for c in found if "memory" not in c.what
-    ]  # Windows does not say it
-    threads = [(2, 1), (1, 1)]  # ours, the peer's: each with its own, then both with the same
-    expected = ("train", "paste", "mask targets", "predict")
-    assert whats == [(what, both) for what in expected for both in threads]
+    found = compare.compare_all(cases, plan, lines.append)
+    counts = sorted({machine.num_cores(), 1}, reverse=True)
+    # one process for each number of threads, with our variables and without
+    loads = ["train"] * 2 * len(counts) + ["predict"] * 2 * len(counts)
+    assert fake_peer.read_text().splitlines() == loads
+    # ours, the peer's: each with its own, then both with the same
+    every = [(compare.INSTALLED, (counts[0], 1))]
+    every += [(name, (n, n)) for name in (compare.THREADS, compare.SAME) for n in counts]
+    expected = [(what, *one) for what in ("train", "paste", "mask targets") for one in every]
+    expected += [("predict", *one) for one in every]
+    expected += [("predict, neither compiled", *every[-1])]
+    timed = [c for c in found if "memory" not in c.what]  # which Windows does not say
+    assert [(c.what, c.setting, c.threads) for c in timed] == expected
     for c in found:
         assert len(c.ours) == len(c.peer) == (1 if "memory" in c.what else 2)
-        assert len(c.ratios) == len(c.ours) and min(c.ratios) > 1
-        assert c.ratios[0] == c.peer[0] / c.ours[0]
-    text = compare.report(found)
+        assert len(c.ratios) == len(c.ours) and max(c.ratios) < 1
+        assert c.ratios[0] == c.ours[0] / c.peer[0]
+        assert "memory" not in c.what or c.peer == [2**39]  # above what the libraries take
+    text = comparison_report.report(found)
     assert text.count("\n- shapes_fpn, 64 pixels, batch 1, train: ") == 1
-    assert "ours 32 rois, 8 foreground" in text and "peer 7 rois" in text
-    assert "on both sides with `--set ResNet.ch_in=8" in text
+    assert "ours 32 rois, 8 foreground" in text and "PaddleDetection 7 rois" in text
+    assert "beside PaddleDetection, on both sides with `--set ResNet.ch_in=8" in text
+    (head,) = [line for line in text.splitlines() if line.endswith("| memory |")]
+    columns = [column.strip() for column in head.split("|")]
+    titles = [f"{name}, {a} : {b}" for name, (a, b) in reversed(every)]
+    assert columns[6:-2] == titles  # the strictest is read first
     json.dumps([compare.as_json(c) for c in found])
+
+
+def test_fewer_threads_mean_fewer_settings():
+    assert [s.name for s in compare.settings(3)] == [compare.THREADS, compare.SAME]
+    assert {s.threads for s in compare.settings(3)} == {3}
+    strictest = compare.settings(None)[-1]
+    assert (strictest.name, strictest.threads, strictest.shared) == (compare.SAME, 1, True)
+
+
+def compared(what, ours, peer, first=(0.0, 0.0)):
+    facts = {"ours": {}, "peer": {}}
+    return compare.Compared(
+        Case("shapes_fpn", 64, mode="predict"), what, "torchvision", compare.SAME,
+        ours, peer, first, facts, (1, 1),
+    )  # fmt: skip
+
+
+def test_compiling_is_repaid_after_what_it_costs_over_what_it_gains():
+    compiled = compared("predict", [0.2, 0.1, 0.1], [1.0] * 3, first=(3.1, 1.0))
+    plain = compared("predict, neither compiled", [0.6, 0.4, 0.4], [1.0] * 3)
+    # 3.1 - 0.1 s, and 0.4 - 0.1 s for each image
+    assert "takes 3.00 s the first time, and is repaid after 10 times" in (
+        comparison_report.repaid(compiled, plain)
+    )
+    slower = compared("predict, neither compiled", [0.1] * 3, [1.0] * 3)
+    assert "is never repaid" in comparison_report.repaid(compiled, slower)
+
+
+@pytest.mark.parametrize("name", ["shapes_fpn", "shapes_c4", "mask_rcnn_r50_1x_coco"])
+def test_torchvision_gets_all_sections_that_it_asks_for(name):
+    peer = peers.TorchVision("python")
+    work = peer.work(Case(name, 128, mode="train"), "folder")
+    has_neck = "neck" in work["config"]["MaskRCNN"]
+    assert {"MaskFeat", "TwoFCHead" if has_neck else "Res5Head"} <= set(work["config"])
+    assert peer.changes(name) == () and "device" not in work
+    json.dumps(work)
 
 
 @pytest.mark.parametrize(
@@ -392,19 +461,23 @@ def test_both_sides_take_turns_and_every_pair_has_a_ratio(fake_peer, monkeypatch
     ],
 )
 def test_the_peer_gets_only_what_it_can_build(name, changed):
-    changes = compare.peer_changes(name)
+    peer = peers.PaddleDetection("python")
+    changes = peer.changes(name)
     assert bool(changes) == changed
     config = load_config(name, changes)
-    theirs = compare.peer_config(config, on_gpu=False)
+    theirs = peer.work(Case(name, 128, changes=changes), "folder")["config"]
     assert theirs["ResNet"]["depth"] >= 18 and theirs["ResNet"]["norm_type"] == "bn"
     assert "ch_out_list" not in theirs["ResNet"] and "cls_agnostic" not in theirs["BBoxHead"]
     assert not {"TrainReader", "LearningRate", "OptimizerBuilder"} & set(theirs)
-    json.dumps([theirs, compare.peer_optimizer(config)])
+    json.dumps([theirs, peers.optimizer_values(config)])
 
 
-def test_the_peer_s_worker_imports_nothing_of_ours():
-    text = compare.PEER_WORKER.read_text(encoding="utf-8")
-    assert "import maskrcnn_edu" not in text and "from maskrcnn_edu" not in text
+@pytest.mark.parametrize("name", ["peer_worker", "torchvision_worker", "torchvision_model",
+                                  "torchvision_weights"])  # fmt: skip
+def test_the_peers_workers_import_nothing_of_ours(name):
+    text = (peers.FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    imports = re.findall(r"^ *(?:from|import) (\w+)", text, re.MULTILINE)
+    assert len(imports) > 5 and not {"maskrcnn_edu", "benchmarks"} & set(imports)
 
 
 # ---- the command -----------------------------------------------------------------
@@ -439,6 +512,7 @@ def test_the_command_measures_in_a_process_of_its_own(tmp_path, capsys):
         (["--threads", "-1"], "--threads must be at least 1, got -1"),
         (["--pairs", "0"], "--pairs must be at least 1, got 0"),
         (["--peer", "no/such/python"], "--peer no/such/python: there is no such program"),
+        (["--peer-torchvision", "no/such/python"], "--peer-torchvision no/such/python: there is"),
         (["--peer-code", "."], "--peer-code needs --peer"),
         (["--peer", sys.executable, "--peer-code", "tests"], "there is no folder ppdet in it"),
         (["--peer", sys.executable, "--growth"], "give one of them"),
@@ -457,7 +531,7 @@ def test_an_environment_without_paddledet_is_one_line(capsys):
     assert main(["--peer", sys.executable, *options]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("benchmarks: --peer") and error.endswith(
-        "ended at 'load': ModuleNotFoundError: No module named 'ppdet'" + compare.FIX
+        "ended at 'load': ModuleNotFoundError: No module named 'ppdet'" + peers.PaddleDetection.fix
     )
 
 
