@@ -5,6 +5,7 @@ import paddle
 import pytest
 
 from maskrcnn_edu.model.backbone import (
+    STAGE_BLOCKS,
     BasicBlock,
     BottleNeck,
     ConvNormLayer,
@@ -50,6 +51,15 @@ def test_blocks_per_stage(depth, blocks):
     stages = [getattr(model, f"res{i}") for i in (2, 3, 4, 5)]
     assert [len(stage) for stage in stages] == blocks
     assert type(stages[0][0]) is (BottleNeck if depth >= 50 else BasicBlock)
+
+
+def test_the_blocks_are_those_of_the_paper():
+    """ResNet paper, table 1; 10 is the smallest network of our own."""
+    ResNet(10, 2, [2, 2, 2, 2])
+    assert STAGE_BLOCKS == {
+        10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3),
+        101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
+    }  # fmt: skip
 
 
 def test_names_of_blocks():

@@ -27,8 +27,8 @@ TINY = 1e-9
         ("Positive", [TINY, 1e9], [0, -1, math.inf]),
         ("AtMost1", [-5, 0, 1], [1 + TINY]),
         ("Share", [0, 0.5, 1], [-TINY, 1 + TINY]),
-        ("ShareAbove0", [TINY, 1], [0, 1 + TINY]),
-        ("ShareBetween", [TINY, 1 - TINY], [0, 1]),
+        ("ShareAbove0", [TINY, 1], [0, -0.5, 1 + TINY]),
+        ("ShareBetween", [TINY, 1 - TINY], [0, 1, -0.5, 1.5]),
         ("ShareOrOff", [-1, 0, 1], [-0.5, -2, 1 + TINY]),
     ],
 )

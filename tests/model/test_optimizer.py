@@ -23,6 +23,11 @@ def test_warmup_rises_in_steps(step, factor):
     assert LearningRate(2.0, [WARMUP]).at(step, 0.9) == pytest.approx(2 * factor)
 
 
+def test_a_warmup_of_no_steps_is_over_after_the_first():
+    rate = LearningRate(2.0, [{**WARMUP, "steps": 0}])
+    assert rate.at(0, 0.0) == pytest.approx(0.2) and rate.at(1, 0.0) == 2.0
+
+
 @pytest.mark.parametrize(
     ("epoch", "factor"), [(0, 1), (7.99, 1), (8, 0.1), (10.9, 0.1), (11, 0.01), (12, 0.01)]
 )

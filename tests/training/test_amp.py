@@ -18,6 +18,16 @@ def test_what_amp_may_be():
     assert scaler.scale(loss) is loss and scaler.state_dict() == {}
 
 
+def test_the_loss_is_scaled_by_two_to_the_sixteenth(monkeypatch):
+    """Asked of the call: without a GPU Paddle scales nothing."""
+    made = []
+    monkeypatch.setattr(paddle.amp, "GradScaler", lambda **options: made.append(options))
+    for amp in ("fp16", "bf16", None):
+        grad_scaler(amp)
+    assert [options["enable"] for options in made] == [True, False, False]
+    assert {options["init_loss_scaling"] for options in made} == {65536}
+
+
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
 def test_boxes_and_losses_stay_float32_whatever_the_layers_answer(
     build_tiny, tiny_text, make_batch, kind, monkeypatch

@@ -57,6 +57,7 @@ def test_a_legend_gets_its_own_room_below_the_image(image):
     plain, _ = canvas(image)
     figure, axes = canvas(image, [("a", {"color": "red", "linewidth": 1})])
     assert figure.get_figheight() > plain.get_figheight()
+    assert [axes.get_position().x0, axes.get_position().x1] == pytest.approx([0, 1])
     shown = axes.get_position().height * figure.get_figheight()
     assert shown == pytest.approx(plain.get_figheight())
 

@@ -137,6 +137,11 @@ def test_two_fc_layers_by_hand():
     assert fc(paddle.zeros([0, 1, 2, 2])).shape == [0, 2]
 
 
+def test_by_default_two_layers_take_256_channels_of_7_by_7_cells():
+    head = TwoFCHead()
+    assert head.fc6.weight.shape == [256 * 7 * 7, 1024] and head.fc7.weight.shape == [1024, 1024]
+
+
 def test_scores_and_deltas_of_every_roi():
     model = head()
     model.bbox_score.weight.set_value(np.eye(3, dtype=np.float32))

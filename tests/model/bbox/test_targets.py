@@ -165,3 +165,10 @@ def test_the_function_behind_the_class(make_gt):
 def test_an_impossible_value_is_named(options, name):
     with pytest.raises(ValueError, match=name):
         BBoxAssigner(**options)
+
+
+def test_the_defaults_are_paddledetections():
+    assert BBoxAssigner() == BBoxAssigner(
+        batch_size_per_im=512, fg_fraction=0.25, fg_thresh=0.5, bg_thresh=0.5, ignore_thresh=-1.0,
+        use_random=True, cascade_iou=(0.5, 0.6, 0.7), num_classes=80, assign_on_cpu=False,
+    )  # fmt: skip

@@ -224,3 +224,9 @@ def test_no_foreground(two_objects, labels):
 def test_an_impossible_value_is_named():
     with pytest.raises(ValueError, match="mask_resolution"):
         MaskAssigner(mask_resolution=0)
+
+
+def test_by_default_there_are_80_classes_and_14_cells(two_objects):
+    rois = samples([[10, 20, 26, 28]] * 2, [79, 80], [0, 0])
+    made = MaskAssigner()(rois, two_objects)
+    assert made.target_labels.tolist() == [79] and made.target_masks.shape == [1, 14, 14]
