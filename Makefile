@@ -46,7 +46,7 @@ VAL := --json $(SHAPES)/annotations/instances_val.json --images $(SHAPES)/val
 SLOW := inference/test_export.py inference/test_predict.py training/test_checkpoint.py \
   training/test_run.py training/test_distributed.py data/test_fuzz.py parity/test_whole.py \
   benchmarks/test_bench.py teaching/widgets/test_roi_align.py cli/test_installed.py \
-  notebooks/test_second_model.py
+  notebooks/test_second_model.py notebooks/test_few_images.py
 
 .PHONY: demo test test-quick test-package test-notebooks test-paddle26 lab notebooks student chinese slides site wheel clean
 
