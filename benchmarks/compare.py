@@ -104,26 +104,23 @@ class Sides:
 
     def ours(self, setting: Setting, compiled: bool = True) -> Worker:
         """Ours: the package sets its variables for itself, whatever the setting."""
-        threads = setting.threads or num_cores()
-        return self._worker(
-            ("ours", threads, compiled), "benchmarks", OURS, "", plain_environment(setting.threads),
-            {"folder": self.folder, "compiled": compiled},
-        )  # fmt: skip
+        work = {"folder": self.folder, "compiled": compiled}
+        return self._worker("benchmarks", OURS, "", plain_environment(setting.threads), work)
 
     def peer(self, setting: Setting) -> Worker:
         """The peer's."""
         peer = self.plan.peer
         environment = plain_environment(setting.threads)
         environment |= our_variables() if setting.shared else {}
-        key = ("peer", setting.threads or peer.own_threads, setting.shared)
         work = peer.work(self.case, self.folder)
         name = f"{peer.option} {peer.python}"
-        return self._worker(key, name, peer.command(), peer.fix, environment, work)
+        return self._worker(name, peer.command(), peer.fix, environment, work)
 
     def _worker(
-        self, key: tuple, name: str, command: Sequence[str], fix: str,
-        environment: dict[str, str], work: dict[str, Any],
+        self, name: str, command: Sequence[str], fix: str, environment: dict[str, str],
+        work: dict[str, Any],
     ) -> Worker:  # fmt: skip
+        key = (*command, *sorted(environment.items()), work.get("compiled"))
         if key not in self.workers:
             self.workers[key] = self.stack.enter_context(Worker(name, command, environment, fix))
             self.workers[key].call("load", **work)

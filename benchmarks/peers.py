@@ -13,7 +13,6 @@ from maskrcnn_edu.config.build import build
 from maskrcnn_edu.config.schema import load_config
 from maskrcnn_edu.config.yaml_files import Config
 from maskrcnn_edu.model.optimizer import OptimizerBuilder
-from maskrcnn_edu.system.cpu import num_cores
 
 FOLDER = Path(__file__).parent
 
@@ -68,11 +67,6 @@ class PaddleDetection:
     fix = "; that environment needs Paddle and paddledet 2.6.0, see docs/speed.md"
     worker = FOLDER / "peer_worker.py"
 
-    @property
-    def own_threads(self) -> int:
-        """What it takes if nothing is set: Paddle sets ``OMP_NUM_THREADS=1`` as it is imported."""
-        return 1
-
     def command(self) -> list[str]:
         """What starts its worker."""
         return [self.python, str(self.worker), *([self.code] if self.code else [])]
@@ -112,11 +106,6 @@ class TorchVision:
     option = "--peer-torchvision"
     fix = "; that environment needs torch, torchvision and pycocotools, see docs/speed.md"
     worker = FOLDER / "torchvision_worker.py"
-
-    @property
-    def own_threads(self) -> int:
-        """What it takes if nothing is set: one for every core."""
-        return num_cores()
 
     def command(self) -> list[str]:
         """What starts its worker."""

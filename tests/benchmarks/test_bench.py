@@ -377,18 +377,19 @@ def fake_peer(tmp_path, monkeypatch):
 
 
 def test_both_sides_take_turns_and_every_pair_has_a_ratio(fake_peer, monkeypatch):
-    clean = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    clean = {k: v for k, v in os.environ.items() if k not in machine.SET_BY_US}
     monkeypatch.setattr(
         compare, "plain_environment",
         lambda threads: clean | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
     )  # fmt: skip
+    monkeypatch.setattr(compare, "our_variables", lambda: {"MKL_DEBUG_CPU_TYPE": "5"})
     plan = compare.Plan(peers.PaddleDetection(sys.executable, str(fake_peer)), pairs=2)
     lines = []
     cases = [Case("shapes_fpn", 64, mode=mode) for mode in ("train", "predict")]
     found = compare.compare_all(cases, plan, lines.append)
     counts = sorted({machine.num_cores(), 1}, reverse=True)
-    # one process for each number of threads, with our variables and without
-    loads = ["train"] * 2 * len(counts) + ["predict"] * 2 * len(counts)
+    # one process as installed, and for each number of threads, with our variables and without
+    loads = ["train"] * (1 + 2 * len(counts)) + ["predict"] * (1 + 2 * len(counts))
     assert fake_peer.read_text().splitlines() == loads
     # ours, the peer's: each with its own, then both with the same
     every = [(compare.INSTALLED, (counts[0], 1))]
