@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from maskrcnn_edu.system.cpu import num_cores
 
 INSTALLED, THREADS, SAME = "each as installed", "same threads", "same threads, same environment"
 PIECES = ("paste", "mask_targets")
+SIDES = ("ours", "peer")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Compared:
         first: seconds of the first time on each side, which does not count: compiling is in it.
         counts: what each side had to do.
         threads: of CPU code, ours and the peer's.
+        outputs: what the networks of each side make of the same image and boxes, before the
+            first step: mean and standard deviation by name.
     """
 
     case: Case
@@ -73,6 +76,7 @@ class Compared:
     first: tuple[float, float]
     counts: dict[str, dict[str, Any]]
     threads: tuple[int, int]
+    outputs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     @property
     def ratios(self) -> list[float]:
@@ -139,6 +143,7 @@ def compare(case: Case, plan: Plan, pieces: bool = True) -> list[Compared]:
         sides = Sides(case, plan, folder, stack)
         every = settings(plan.threads)
         pairs = [(setting, sides.ours(setting), sides.peer(setting)) for setting in every]
+        outputs = {side: worker.call("outputs") for side, worker in zip(SIDES, pairs[-1][1:])}
         compared = _in_turn(case, case.mode, "plain", pairs, plan)
         compared += _memory(compared[-1])
         if case.mode == "predict":
@@ -146,7 +151,7 @@ def compare(case: Case, plan: Plan, pieces: bool = True) -> list[Compared]:
             compared += _in_turn(case, NEITHER, "plain", [plain], plan)
         for what in PIECES if pieces else ():
             compared += _in_turn(case, what.replace("_", " "), what, pairs, plan)
-    return compared
+    return [replace(c, outputs=outputs) for c in compared]
 
 
 def _in_turn(case: Case, what: str, work: str, pairs: Sequence[Pair], plan: Plan) -> list[Compared]:
@@ -174,9 +179,9 @@ def _memory(steps: Compared) -> list[Compared]:
     what loading the libraries took."""
     compared = []
     for key, what in (("peak_memory", "memory"), ("peak_gpu_memory", "GPU memory")):
-        both = [steps.counts[side][key] for side in ("ours", "peer")]
+        both = [steps.counts[side][key] for side in SIDES]
         if None not in both:
-            loaded = [steps.counts[side]["base_memory"] for side in ("ours", "peer")]
+            loaded = [steps.counts[side]["base_memory"] for side in SIDES]
             above = loaded if key == "peak_memory" else [0, 0]
             ours, theirs = ([value - base] for value, base in zip(both, above))
             what = f"{what}, {steps.case.mode}"

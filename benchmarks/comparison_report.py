@@ -84,6 +84,7 @@ def what_was_compared(compared: Sequence[Compared]) -> str:
     for (case, name), c in steps.items():
         lines.append(f"- {case}: ours {_counts(c.counts['ours'])}; {name} "
                      f"{_counts(c.counts['peer'])}")  # fmt: skip
+        lines.append(f"  {same_outputs(c)}")
     lines += [
         repaid(steps[c.case, c.peer_name], c)
         for c in compared if c.what == NEITHER and (c.case, c.peer_name) in steps
@@ -93,6 +94,17 @@ def what_was_compared(compared: Sequence[Compared]) -> str:
     for (name, peer), changes in changed.items():
         lines.append(f"- {name} beside {peer}, on both sides with `--set {' '.join(changes)}`")
     return "\n".join(lines)
+
+
+def same_outputs(c: Compared) -> str:
+    """How far apart the networks of both sides are, for the same image and boxes."""
+    parts = []
+    for name, (mean, std) in c.outputs["peer"].items():
+        own_mean, own_std = c.outputs["ours"][name]
+        apart = max(abs(own_mean - mean), abs(own_std - std)) / max(std, 1e-9)
+        parts.append(f"{name} {100 * apart:.2g} %")
+    return ("mean and standard deviation before the first step, for the same image and boxes, "
+            f"apart by so much of the latter: {', '.join(parts)}")  # fmt: skip
 
 
 def _counts(facts: dict[str, Any]) -> str:

@@ -205,6 +205,30 @@ class Peer:
             self.counts = {"detections": int(out["bbox_num"].numpy().sum())}
         return {"seconds": seconds}
 
+    def outputs(self) -> dict[str, list[float]]:
+        """As `benchmarks.worker.Bench.outputs`."""
+        with self.paddle.no_grad():
+            found = self._outputs()
+        joined = {k: np.concatenate([x.numpy().ravel() for x in v]) for k, v in found.items()}
+        return {k: [float(v.mean()), float(v.std())] for k, v in joined.items()}
+
+    def _outputs(self) -> dict[str, list[Any]]:
+        model, tensor = self.model, self.paddle.to_tensor
+        near = [tensor(self.arrays[f"near{i}"]) for i in range(len(self.arrays["image"]))]
+        counts = tensor([len(boxes) for boxes in near], dtype="int32")
+        features = model.backbone(self.inputs)
+        features = model.neck(features) if model.neck is not None else features
+        rpn, box, mask = model.rpn_head, model.bbox_head, model.mask_head
+        shared = rpn.rpn_feat(features)
+        roi_feat = box.head(box.roi_extractor(features, near, counts))
+        vectors = roi_feat.mean([2, 3]) if box.with_pool else roi_feat
+        given = roi_feat if mask.share_bbox_feat else mask.roi_extractor(features, near, counts)
+        logits = mask.mask_fcn_logits(mask.head(given))
+        return {"features": features, "RPN scores": [rpn.rpn_rois_score(x) for x in shared],
+                "RPN deltas": [rpn.rpn_rois_delta(x) for x in shared],
+                "box scores": [box.bbox_score(vectors)], "box deltas": [box.bbox_delta(vectors)],
+                "mask logits": [logits]}  # fmt: skip
+
     def paste(self) -> dict[str, Any]:
         """Paste the prepared masks at the image's size."""
         paddle, size = self.paddle, self.content["case"]["size"]

@@ -161,6 +161,22 @@ class Bench:
             self._run(Stopwatch())
         return {f"{where} {what}": times for (where, what), times in syncs.items()}
 
+    @paddle.no_grad()
+    def outputs(self) -> Answer:
+        """What the networks make of the image and of the boxes near its objects, in numbers that
+        do not depend on the order of classes and anchors: mean and standard deviation."""
+        model, near = self.model, self.near
+        features = model.features(self.work.batch.image)
+        rpn = model.rpn_head(features)
+        roi_feat = model.bbox_head.roi_feature(features, near)
+        bbox, mask = model.bbox_head(roi_feat), model.mask_head
+        mask_feat = roi_feat if mask.share_bbox_feat else mask.roi_extractor(features, near)
+        found = {"features": features, "RPN scores": [rpn.scores], "RPN deltas": [rpn.deltas],
+                 "box scores": [bbox.scores], "box deltas": [bbox.deltas],
+                 "mask logits": [mask(mask_feat)]}  # fmt: skip
+        joined = {k: np.concatenate([x.numpy().ravel() for x in v]) for k, v in found.items()}
+        return {k: [float(v.mean()), float(v.std())] for k, v in joined.items()}
+
     def paste(self) -> Answer:
         """Paste the prepared masks at the image's size."""
         probs, boxes = (

@@ -1,6 +1,6 @@
-"""How Paddle makes use of a CPU: all of its cores, and the best code for them.
+"""How Paddle makes use of a CPU: all of its cores, the best code for them, and memory at hand.
 
-On a CPU nearly all of a detector's time is matrix products, convolutions included. Two
+On a CPU nearly all of a detector's time is matrix products, convolutions included. Three
 defaults stand in their way:
 
 * Paddle computes with one thread unless ``OMP_NUM_THREADS`` says otherwise, and warns if
@@ -8,20 +8,33 @@ defaults stand in their way:
 * It leaves products to Intel's MKL, in a version that gives AMD processors its slowest
   code unless ``MKL_DEBUG_CPU_TYPE`` says that they know AVX2: on one core of an EPYC, 39
   instead of 101 billion operations a second.
+* The C library (glibc) hands large blocks back to the system as soon as they are freed, and
+  the system clears every page of a new one. By itself glibc learns to keep blocks of a size
+  that has been freed before. But Paddle wants its tensors to begin at a multiple of 4096
+  bytes, asks for a page more than the tensor has, and gets one that is smaller than what
+  it asked for: the next one of that size is always a little too large to be kept. Adding
+  two tensors of 4 MB takes 4 ms then, of which 0.2 are the addition.
 
 A variable that the user has set stays as it is. Only Linux tells enough about the processor
-for the second.
+for the second, and has the third.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import re
 import sys
 from pathlib import Path
 
 THREADS = "OMP_NUM_THREADS"
 MKL_SWITCH, HASWELL = "MKL_DEBUG_CPU_TYPE", "5"  # Haswell: the first processor with AVX2
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 256 << 20}
+"""glibc's variables, in bytes: up to here a freed block is kept, so much free memory in all.
+The first is the largest that glibc would come to by itself (mallopt(3))."""
+MALLOPT = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
+"""The same two as glibc's ``malloc.h`` numbers them."""
 CPUINFO = Path("/proc/cpuinfo")
 STARTED_WITH = Path("/proc/self/environ")
 
@@ -58,6 +71,7 @@ def setup(cpuinfo: Path = CPUINFO) -> None:
         cpuinfo: where Linux describes the processor.
     """
     use_avx2_code(cpuinfo)
+    keep_freed_memory()
     set_num_threads(CHOSEN_THREADS)
 
 
@@ -66,6 +80,19 @@ def use_avx2_code(cpuinfo: Path) -> None:
     facts = _facts(cpuinfo)
     if "AuthenticAMD" in facts and " avx2 " in facts:
         os.environ.setdefault(MKL_SWITCH, HASWELL)
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep what is freed, for the next tensor.
+
+    Returns:
+        Whether it was told so: not if there is another C library, or the user has chosen.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in MALLOC):
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    told = [mallopt(MALLOPT[name], size) for name, size in MALLOC.items()]
+    return all(told)
 
 
 def set_num_threads(chosen: str | None) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -357,6 +358,8 @@ for line in sys.stdin:
         with open(sys.argv[1], "a") as log:
             log.write(work["case"]["mode"] + "\\n")
         answer = {}
+    if request["do"] == "outputs":
+        answer = {"RPN scores": [1e6, 2.0]}
     if request["do"] == "facts":
         answer = {"rois": 7, "peak_memory": 2 ** 40, "base_memory": 2 ** 39,
                   "peak_gpu_memory": None, "threads": int(os.environ.get("OMP_NUM_THREADS", 1))}
@@ -408,6 +411,7 @@ def test_both_sides_take_turns_and_every_pair_has_a_ratio(fake_peer, monkeypatch
     assert text.count("\n- shapes_fpn, 64 pixels, batch 1, train: ") == 1
     assert "ours 32 rois, 8 foreground" in text and "PaddleDetection 7 rois" in text
     assert "beside PaddleDetection, on both sides with `--set ResNet.ch_in=8" in text
+    assert "apart by so much of the latter: RPN scores 5e+07 %" in text  # (1e6 - 0) / 2
     (head,) = [line for line in text.splitlines() if line.endswith("| memory |")]
     columns = [column.strip() for column in head.split("|")]
     titles = [f"{name}, {a} : {b}" for name, (a, b) in reversed(every)]
@@ -439,6 +443,14 @@ def test_compiling_is_repaid_after_what_it_costs_over_what_it_gains():
     )
     slower = compared("predict, neither compiled", [0.1] * 3, [1.0] * 3)
     assert "is never repaid" in comparison_report.repaid(compiled, slower)
+
+
+def test_networks_are_apart_by_the_larger_difference_over_the_spread():
+    both = {"ours": {"features": [0.5, 2.0], "box deltas": [0.0, 4.0]},
+            "peer": {"features": [0.25, 2.0], "box deltas": [0.0, 5.0]}}  # fmt: skip
+    line = comparison_report.same_outputs(replace(compared("predict", [1], [1]), outputs=both))
+    # (0.5 - 0.25) / 2 and (5 - 4) / 5
+    assert line.endswith("features 12 %, box deltas 20 %")
 
 
 @pytest.mark.parametrize("name", ["shapes_fpn", "shapes_c4", "mask_rcnn_r50_1x_coco"])

@@ -1,12 +1,15 @@
 """What is told to the matrix library, by what Linux says of the processor."""
 
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
 
 from maskrcnn_edu.system.cpu import (
+    MALLOC,
+    keep_freed_memory,
     num_cores,
     num_threads,
     set_num_threads,
@@ -96,3 +99,44 @@ def test_variables_of_the_start(tmp_path, monkeypatch):
     assert started_with(tmp_path / "environ") == {"A": "1", "B": "x=y"}
     monkeypatch.setattr("os.environ", {"A": "1", "OMP_NUM_THREADS": "1"})
     assert started_with(tmp_path / "there is no such file") == {"A": "1"}
+
+
+PAGES = """
+import resource, numpy, paddle
+from maskrcnn_edu.system.cpu import setup
+setup()
+x = paddle.ones([2 ** 20])  # 4 MB: 1024 pages
+for _ in range(3):
+    x + x
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    x + x
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 50)
+"""
+
+
+def pages_of_a_sum(**variables):
+    """Pages that the system had to clear for each sum of two tensors of 1024 pages."""
+    clean = {k: v for k, v in os.environ.items() if k not in MALLOC}
+    made = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PAGES], env=clean | variables,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(made.stdout.split()[-1])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_freed_tensor_s_memory_is_there_for_the_next():
+    assert pages_of_a_sum() < 50
+    # the user's choice stays: blocks of 128 kB or more go back
+    assert pages_of_a_sum(MALLOC_MMAP_THRESHOLD_="131072") > 1000
+
+
+@pytest.mark.parametrize(
+    ("library", "environment"), [("", {}), ("glibc", {"MALLOC_TRIM_THRESHOLD_": "1"})]
+)
+def test_another_library_and_a_chosen_threshold_are_left_alone(monkeypatch, library, environment):
+    monkeypatch.setattr("platform.libc_ver", lambda: (library, ""))
+    monkeypatch.setattr("os.environ", environment)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("the library was called"))
+    assert keep_freed_memory() is False
