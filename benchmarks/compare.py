@@ -6,6 +6,7 @@ the machine disturbs all, and a ratio is that of two neighbours.
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from maskrcnn_edu.system.cpu import num_cores
 INSTALLED, THREADS, SAME = "each as installed", "same threads", "same threads, same environment"
 PIECES = ("paste", "mask_targets")
 SIDES = ("ours", "peer")
+SHORT_TURN = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,13 @@ class Compared:
             ``mask targets``, ``memory, train``, ...
         peer_name: whose times are beside ours.
         setting: under which variables.
-        ours, peer: seconds, pair by pair; for memory bytes, one number.
+        ours, peer: seconds, pair by pair, of each turn (see `in_a_turn`); for memory bytes,
+            one number.
         first: seconds of the first time on each side, which does not count: compiling is in it.
         counts: what each side had to do.
         threads: of CPU code, ours and the peer's.
-        outputs: what the networks of each side make of the same image and boxes, before the
-            first step: mean and standard deviation by name.
+        outputs: what the networks of each side make of the same image and boxes after all
+            that: mean and standard deviation by name.
     """
 
     case: Case
@@ -143,7 +146,6 @@ def compare(case: Case, plan: Plan, pieces: bool = True) -> list[Compared]:
         sides = Sides(case, plan, folder, stack)
         every = settings(plan.threads)
         pairs = [(setting, sides.ours(setting), sides.peer(setting)) for setting in every]
-        outputs = {side: worker.call("outputs") for side, worker in zip(SIDES, pairs[-1][1:])}
         compared = _in_turn(case, case.mode, "plain", pairs, plan)
         compared += _memory(compared[-1])
         if case.mode == "predict":
@@ -151,18 +153,19 @@ def compare(case: Case, plan: Plan, pieces: bool = True) -> list[Compared]:
             compared += _in_turn(case, NEITHER, "plain", [plain], plan)
         for what in PIECES if pieces else ():
             compared += _in_turn(case, what.replace("_", " "), what, pairs, plan)
+        outputs = {side: worker.call("outputs") for side, worker in zip(SIDES, pairs[-1][1:])}
     return [replace(c, outputs=outputs) for c in compared]
 
 
 def _in_turn(case: Case, what: str, work: str, pairs: Sequence[Pair], plan: Plan) -> list[Compared]:
     """All processes do the same in turn, once more than counts; a comparison for each setting."""
     workers = list(dict.fromkeys(side for _, *both in pairs for side in both))
-    rounds = [
-        {worker: worker.call(work)["seconds"] for worker in workers}
-        for _ in range(plan.pairs + 1)
-    ]  # fmt: skip
+    first = {worker: worker.call(work)["seconds"] for worker in workers}
+    times = in_a_turn(max(first.values()))
+    counted = [
+        {worker: _turn(worker, work, times) for worker in workers} for _ in range(plan.pairs)
+    ]
     facts = {worker: worker.call("facts") for worker in workers}
-    first, *counted = rounds
     return [
         Compared(
             case, what, plan.peer.name, setting.name,
@@ -172,6 +175,22 @@ def _in_turn(case: Case, what: str, work: str, pairs: Sequence[Pair], plan: Plan
         )
         for setting, ours, peer in pairs
     ]  # fmt: skip
+
+
+def in_a_turn(seconds: float) -> int:
+    """How often something is done in each turn: once, or as often as fits into half a second (at
+    most ten times), and once before that, because the others have emptied the caches.
+
+    Args:
+        seconds: how long it takes, on the slowest side.
+    """
+    return 1 + min(10, int(SHORT_TURN / seconds))
+
+
+def _turn(worker: Worker, work: str, times: int) -> float:
+    """Seconds of the work: the mean of all times but the first, if there are several."""
+    seconds = [worker.call(work)["seconds"] for _ in range(times)]
+    return statistics.fmean(seconds[1:] or seconds)
 
 
 def _memory(steps: Compared) -> list[Compared]:

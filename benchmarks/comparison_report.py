@@ -103,8 +103,8 @@ def same_outputs(c: Compared) -> str:
         own_mean, own_std = c.outputs["ours"][name]
         apart = max(abs(own_mean - mean), abs(own_std - std)) / max(std, 1e-9)
         parts.append(f"{name} {100 * apart:.2g} %")
-    return ("mean and standard deviation before the first step, for the same image and boxes, "
-            f"apart by so much of the latter: {', '.join(parts)}")  # fmt: skip
+    return ("mean and standard deviation, for the same image and boxes, "
+            f"are apart by so much of the latter: {', '.join(parts)}")  # fmt: skip
 
 
 def _counts(facts: dict[str, Any]) -> str:

@@ -411,12 +411,26 @@ def test_both_sides_take_turns_and_every_pair_has_a_ratio(fake_peer, monkeypatch
     assert text.count("\n- shapes_fpn, 64 pixels, batch 1, train: ") == 1
     assert "ours 32 rois, 8 foreground" in text and "PaddleDetection 7 rois" in text
     assert "beside PaddleDetection, on both sides with `--set ResNet.ch_in=8" in text
-    assert "apart by so much of the latter: RPN scores 5e+07 %" in text  # (1e6 - 0) / 2
+    assert "are apart by so much of the latter: RPN scores 5e+07 %" in text  # (1e6 - 0) / 2
     (head,) = [line for line in text.splitlines() if line.endswith("| memory |")]
     columns = [column.strip() for column in head.split("|")]
     titles = [f"{name}, {a} : {b}" for name, (a, b) in reversed(every)]
     assert columns[6:-2] == titles  # the strictest is read first
     json.dumps([compare.as_json(c) for c in found])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "times"), [(1e6, 1), (0.6, 1), (0.5, 2), (0.2, 3), (0.05, 11), (0.001, 11)]
+)
+def test_short_work_is_done_several_times_in_a_turn(seconds, times):
+    assert compare.in_a_turn(seconds) == times
+
+
+def test_the_first_of_several_times_does_not_count():
+    answers = iter([9.0, 1.0, 3.0, 7.0])
+    worker = SimpleNamespace(call=lambda work: {"seconds": next(answers)})
+    assert compare._turn(worker, "plain", 3) == 2.0  # (1 + 3) / 2
+    assert compare._turn(worker, "plain", 1) == 7.0
 
 
 def test_fewer_threads_mean_fewer_settings():
