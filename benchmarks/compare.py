@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +26,7 @@ from maskrcnn_edu.system.cpu import num_cores
 INSTALLED, THREADS, SAME = "each as installed", "same threads", "same threads, same environment"
 PIECES = ("paste", "mask_targets")
 SIDES = ("ours", "peer")
-SHORT_TURN = 0.5  # seconds
+SHORT_TURN, QUIET = 0.5, 0.3  # seconds
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,12 @@ def in_a_turn(seconds: float) -> int:
 
 
 def _turn(worker: Worker, work: str, times: int) -> float:
-    """Seconds of the work: the mean of all times but the first, if there are several."""
+    """Seconds of the work: the mean of all times but the first, if there are several.
+
+    Before that it is quiet for a moment: with Intel's OpenMP, which Paddle has, the threads of
+    the process before keep their cores busy for 0.2 seconds after their work.
+    """
+    time.sleep(QUIET)
     seconds = [worker.call(work)["seconds"] for _ in range(times)]
     return statistics.fmean(seconds[1:] or seconds)
 

@@ -33,6 +33,7 @@ class Measured:
         data_wait: of each of some more steps, waiting for a batch that is prepared in the
             background, as while training.
         syncs: place and operation -> how often the host waits there in one step.
+        operators: that Paddle runs in one step; what is compiled counts as none.
         counts: proposals, RoIs, foreground RoIs, loss; or proposals and detections.
         peak_memory: of the process after its first steps, bytes.
         peak_gpu_memory: the same of the GPU; None on a CPU.
@@ -44,6 +45,7 @@ class Measured:
     networks_only: list[float]
     data_wait: list[float]
     syncs: dict[str, int]
+    operators: int
     counts: dict[str, float]
     peak_memory: int | None
     peak_gpu_memory: int | None
@@ -77,6 +79,7 @@ def measure(case: Case, repeat: int, threads: int | None = None) -> Measured:
             networks_only.append(worker.call("networks_only")["seconds"])
         data_wait = worker.call("with_loader", times=repeat)["seconds"]
         syncs = worker.call("syncs")
+        operators = worker.call("operators")["operators"]
     names = [name for name in STAGES if any(name in step["stages"] for step in steps)]
     names += sorted({name for step in steps for name in step["stages"]} - set(names))
     memory = {key: facts.pop(key) for key in ("peak_memory", "peak_gpu_memory")}
@@ -86,7 +89,7 @@ def measure(case: Case, repeat: int, threads: int | None = None) -> Measured:
         case,
         [step["seconds"] for step in steps],
         {name: [step["stages"].get(name, 0.0) for step in steps] for name in names},
-        networks_only, data_wait, syncs, facts, **memory,
+        networks_only, data_wait, syncs, operators, facts, **memory,
     )  # fmt: skip
 
 
@@ -104,7 +107,8 @@ def measure_all(
 def summary(results: Sequence[Measured]) -> str:
     """One line per case."""
     head = ["configuration", "pixels", "batch", "", "a step", "per image", "network alone",
-            "not the network", "between", "waiting for data", "memory", "waits"]  # fmt: skip
+            "not the network", "between", "waiting for data", "memory", "waits",
+            "operators"]  # fmt: skip
     rows = []
     for m in results:
         each = statistics.median(m.seconds) / m.case.batch
@@ -113,7 +117,7 @@ def summary(results: Sequence[Measured]) -> str:
             median_range(m.seconds), seconds(each), median_range(m.networks_only),
             f"{100 * m.outside_networks:.1f} %", f"{100 * m.non_network:.1f} %",
             seconds(statistics.median(m.data_wait)), _memory(m),
-            str(sum(m.syncs.values())),
+            str(sum(m.syncs.values())), str(m.operators),
         ])  # fmt: skip
     return table(head, rows)
 

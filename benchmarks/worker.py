@@ -23,6 +23,7 @@ import paddle
 
 from benchmarks.machine import peak_memory
 from benchmarks.networks_only import Call, record_calls, run_networks
+from benchmarks.operators import count_operators
 from benchmarks.stopwatch import Stopwatch, now, watched
 from benchmarks.syncs import count_syncs
 from benchmarks.work import Work, read_weights, read_work
@@ -160,6 +161,10 @@ class Bench:
         with count_syncs() as syncs:
             self._run(Stopwatch())
         return {f"{where} {what}": times for (where, what), times in syncs.items()}
+
+    def operators(self) -> Answer:
+        """How many operators Paddle runs in one step."""
+        return {"operators": count_operators(lambda: self._run(Stopwatch()))}
 
     @paddle.no_grad()
     def outputs(self) -> Answer:

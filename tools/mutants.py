@@ -65,6 +65,8 @@ EQUIVALENT = "tools/equivalent_mutants.yml"
 ROOT = Path(__file__).resolve().parents[1]
 GREEN, RED, NOTHING_RAN = 0, 1, 5  # pytest's exit codes
 NOT_LOADABLE = (2, 4)  # a test file, or conftest.py, cannot be imported
+MEMORY = 8 << 30
+"""Bytes of data that a mutant may ask for: a loop without end would take all that there are."""
 PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=line", "--color=no", "--basetemp=tmp"]
 
 
@@ -84,6 +86,7 @@ def in_child(work: Callable[[], int], seconds: float, log: Path) -> int | None:
         try:
             os.setsid()
             resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with log.open("wb") as file:
                 os.dup2(file.fileno(), 1)

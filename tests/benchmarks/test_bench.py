@@ -571,7 +571,7 @@ def test_tables_and_times():
 
 def test_the_share_that_is_not_the_network():
     measured = measure.Measured(
-        small("train"), [4.0, 2.0, 3.0], {}, [1.5, 1.5, 9.0], [0.0], {}, {}, None, None
+        small("train"), [4.0, 2.0, 3.0], {}, [1.5, 1.5, 9.0], [0.0], {}, 7, {}, None, None
     )
     assert measured.outside_networks == pytest.approx(0.5)
     values = measure.as_json(measured)  # the keys that programs know
@@ -582,7 +582,7 @@ def test_the_share_that_is_not_the_network():
 def test_the_share_of_the_stages_between_the_networks():
     stages = {"data": [0.2, 0.1, 0.3], "proposals": [0.1] * 3, "backward": [2.0] * 3}
     measured = measure.Measured(
-        small("train"), [4.0, 2.0, 3.0], stages, [1.0], [0.0], {}, {}, None, None
+        small("train"), [4.0, 2.0, 3.0], stages, [1.0], [0.0], {}, 7, {}, None, None
     )
     assert measured.non_network == pytest.approx(0.1)
     assert measure.as_json(measured)["between"] == pytest.approx(0.1)

@@ -1,10 +1,11 @@
-"""Waits are counted where they happen, once each, and nothing stays changed."""
+"""Waits are counted where they happen, once each, and nothing stays changed; so are operators."""
 
 from collections import Counter
 
 import paddle
 import pytest
 
+from benchmarks.operators import count_operators
 from benchmarks.syncs import READS, count_syncs
 from maskrcnn_edu.model import boxes
 from maskrcnn_edu.model.boxes import nms_sorted
@@ -72,3 +73,11 @@ def test_nothing_stays_changed_even_after_an_error():
     assert ([getattr(tensor, name) for name in READS], paddle.nonzero, paddle.vision.ops.nms) == (
         before
     )
+
+
+def test_operators_are_counted_forward_and_backward():
+    x = paddle.ones([3])
+    weight = paddle.to_tensor([2.0, 3.0, 4.0], stop_gradient=False)
+    assert count_operators(lambda: x * x + x) == 2  # a product and a sum
+    # a product and a sum, and the gradient of each; that it arrives at the weight is no operator
+    assert count_operators(lambda: (x * weight).sum().backward()) == 4
