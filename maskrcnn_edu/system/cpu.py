@@ -30,9 +30,10 @@ from pathlib import Path
 
 THREADS = "OMP_NUM_THREADS"
 MKL_SWITCH, HASWELL = "MKL_DEBUG_CPU_TYPE", "5"  # Haswell: the first processor with AVX2
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": 32 << 20, "MALLOC_TRIM_THRESHOLD_": 256 << 20}
-"""glibc's variables, in bytes: up to here a freed block is kept, so much free memory in all.
-The first is the largest that glibc would come to by itself (mallopt(3))."""
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": 1 << 30, "MALLOC_TRIM_THRESHOLD_": 256 << 20}
+"""glibc's variables, in bytes: up to here a freed block is kept, so much free memory in all."""
+OLD_LIMIT = 32 << 20
+"""The largest first one that glibc took before version 2.35."""
 MALLOPT = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
 """The same two as glibc's ``malloc.h`` numbers them."""
 CPUINFO = Path("/proc/cpuinfo")
@@ -91,7 +92,8 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in MALLOC):
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    told = [mallopt(MALLOPT[name], size) for name, size in MALLOC.items()]
+    kinds = [(MALLOPT[name], size) for name, size in MALLOC.items()]
+    told = [mallopt(kind, size) or mallopt(kind, min(size, OLD_LIMIT)) for kind, size in kinds]
     return all(told)
 
 

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -140,3 +141,18 @@ def test_another_library_and_a_chosen_threshold_are_left_alone(monkeypatch, libr
     monkeypatch.setattr("os.environ", environment)
     monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("the library was called"))
     assert keep_freed_memory() is False
+
+
+@pytest.mark.parametrize(("newest", "asked"), [(True, [(-3, 2**30), (-1, 2**28)]),
+                                               (False, [(-3, 2**30), (-3, 2**25), (-1, 2**28)])])  # fmt: skip
+def test_an_old_library_takes_less(monkeypatch, newest, asked):
+    calls = []
+
+    def mallopt(kind, size):
+        calls.append((kind, size))
+        return int(newest or kind == -1 or size <= 2**25)
+
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.31"))
+    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    assert keep_freed_memory() is True and calls == asked
