@@ -143,8 +143,13 @@ def test_another_library_and_a_chosen_threshold_are_left_alone(monkeypatch, libr
     assert keep_freed_memory() is False
 
 
-@pytest.mark.parametrize(("newest", "asked"), [(True, [(-3, 2**30), (-1, 2**28)]),
-                                               (False, [(-3, 2**30), (-3, 2**25), (-1, 2**28)])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("newest", "asked"),
+    [
+        (True, [(-3, 2**30), (-1, 2**28)]),
+        (False, [(-3, 2**30), (-3, 2**25), (-1, 2**28)]),
+    ],
+)
 def test_an_old_library_takes_less(monkeypatch, newest, asked):
     calls = []
 
