@@ -126,7 +126,4 @@ def _coords_along(start: Tensor, stop: Tensor, pixels: int, cells: int) -> Tenso
 
 def _support(position: np.ndarray, cells: int) -> tuple[int, int]:
     """First and last + 1 of the pixels [P] in which some cell has a share; positions rise."""
-    return (
-        int(np.searchsorted(position, -1, side="right")),
-        int(np.searchsorted(position, cells, side="left")),
-    )
+    return int(position.searchsorted(-1, "right")), int(position.searchsorted(cells, "left"))
