@@ -108,3 +108,16 @@ def test_the_readme_names_files_and_symbols_that_are_there():
 
 def test_the_readme_is_two_screens():
     assert len(GUIDES[0].read_text(encoding="utf-8").splitlines()) <= 100
+
+
+def test_the_readme_says_how_slow_it_can_be():
+    """The weakest training step beside each peer: what docs/speed.md measured on equal terms."""
+    table = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").partition("### In short")[2]
+    rows = [[cell.strip(" *") for cell in line.split("|")] for line in table.splitlines()]
+    steps = [row for row in rows if len(row) > 5 and row[1].endswith("training step")]
+    weakest = {peer: max(float(row[4]) for row in steps if row[3] == peer)
+               for peer in ("torchvision", "PaddleDetection")}  # fmt: skip
+    (claim,) = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+                if "docs/speed.md" in line]  # fmt: skip
+    assert f"torchvision (up to {weakest['torchvision']:.2f} times" in claim
+    assert f"PaddleDetection (up to {weakest['PaddleDetection']:.2f})" in claim
