@@ -107,7 +107,7 @@ def test_the_three_storeys_do_not_know_each_other(name):
 def test_pictures_know_records_only(name):
     ours, outer = imports(name)
     assert {room(other) for other in ours - {"system.language"}} <= {"viz", "structures"}
-    allowed = {"__future__", "collections", "typing", "numpy", "matplotlib"}
+    allowed = {"__future__", "collections", "typing", "numpy", "matplotlib", "contourpy"}
     assert outer <= allowed, f"{name} imports {outer - allowed}"
 
 

@@ -21,7 +21,6 @@ from paddle import Tensor, nn
 from paddle.static import InputSpec
 
 from maskrcnn_edu.model.backbone import ResNet
-from maskrcnn_edu.model.bbox.head import TwoFCHead
 from maskrcnn_edu.model.mask_rcnn import MaskRCNN
 from maskrcnn_edu.model.neck import FPN
 from maskrcnn_edu.model.ops.empty import is_empty
@@ -72,7 +71,8 @@ def onednn_available() -> bool:
 def _networks(model: MaskRCNN) -> list[nn.Layer]:
     """Those parts of a model that gain: 3x3 convolutions, and what stands between them.
 
-    `TwoFCHead` and the last layers are plain products, which are as fast without.
+    `TwoFCHead`, the last layers and a mask head that only doubles the size (C4's) are plain
+    products, which are as fast without.
     """
     parts = (
         model.backbone,
@@ -81,7 +81,11 @@ def _networks(model: MaskRCNN) -> list[nn.Layer]:
         model.bbox_head.head,
         model.mask_head.head,
     )
-    return [part for part in parts if part is not None and not isinstance(part, TwoFCHead)]
+    return [part for part in parts if part is not None and _has_3x3(part)]
+
+
+def _has_3x3(part: nn.Layer) -> bool:
+    return any(weight.shape[2:] == [3, 3] for weight in part.parameters())
 
 
 class _OneDNNForward:

@@ -37,6 +37,7 @@ LIBRARIES = {
     "numpy": "1.24",
     "pycocotools": "2.0.7",
     "matplotlib": "3.8",
+    "contourpy": "1.2",
     "pillow": "10.0",
     "pyyaml": "6.0",
     "safetensors": "0.4",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from contourpy import FillType, contour_generator
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
@@ -17,6 +18,7 @@ from maskrcnn_edu.viz.style import canvas, colour, draw_box, halo, to_array
 
 FILL_OPACITY = 0.3
 HATCH = "///"
+LIKE_CONTOURF = {"name": "mpl2014", "corner_mask": True}
 
 
 def draw_ground_truth(image: np.ndarray, gt: GroundTruth, class_names: Sequence[str]) -> Figure:
@@ -85,5 +87,7 @@ def _bitmask_paths(segm: BitMask) -> list[Path]:
     padded = np.pad(np.asarray(segm.pixels, np.float64), 1)
     xs = x1 + (np.arange(width + 2) - 0.5) / width * (x2 - x1)
     ys = y1 + (np.arange(height + 2) - 0.5) / height * (y2 - y1)
-    elsewhere = Figure().add_subplot()  # matplotlib makes contours on axes only
-    return elsewhere.contourf(xs, ys, padded, levels=[0.5, 1.5]).get_paths()
+    # what matplotlib's contourf asks, too; but that wants axes of its own for every object
+    generator = contour_generator(xs, ys, padded, fill_type=FillType.OuterCode, **LIKE_CONTOURF)
+    points, codes = generator.filled(0.5, 1.5)
+    return [Path(np.concatenate(points), np.concatenate(codes))]

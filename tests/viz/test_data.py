@@ -49,6 +49,14 @@ def test_outline_of_a_bit_mask_fills_its_box_and_leaves_the_hole(scene):
     assert len(path.to_polygons()) == 2
 
 
+def test_outline_of_one_pixel_crosses_half_way_to_its_neighbours():
+    pixel = BitMask(np.ones([1, 1], np.uint8), np.array([2, 3, 3, 4], np.float32))
+    (path,) = outline_paths(pixel)
+    # its centre is (2.5, 3.5), those of the neighbours are one pixel away
+    corners = {tuple(point) for point in path.vertices.tolist()}
+    assert corners == {(2.0, 3.5), (2.5, 3.0), (3.0, 3.5), (2.5, 4.0)}
+
+
 def test_outline_of_nothing():
     nothing = BitMask(np.zeros([3, 3], np.uint8), np.array([0, 0, 3, 3], np.float32))
     assert outline_paths(nothing) == []
