@@ -53,7 +53,7 @@ class Bench:
         fill(self.model, np.load(Path(folder) / "weights.npz"), self.content["frozen"])
         self.images = list(torch.from_numpy(self.arrays["image"]))
         self.targets = [self._target(i) for i in range(len(self.images))]
-        self.limit = optimizer["limit"]
+        self.limit = optimizer.pop("limit")
         self.optimizer = self._optimizer(**optimizer)
         if self.training:
             self._add_near_boxes()
@@ -68,7 +68,7 @@ class Bench:
         boxes = torch.from_numpy(self.arrays[f"boxes{i}"])
         return {"boxes": boxes, "labels": labels, "masks": torch.from_numpy(np.stack(masks))}
 
-    def _optimizer(self, kind: str, options: dict, decay: float, limit: float | None):
+    def _optimizer(self, kind: str, options: dict, decay: float) -> torch.optim.Optimizer:
         trained = [p for p in self.model.parameters() if p.requires_grad]
         # a rate of 0 moves nothing: every step has the same work
         return KINDS[kind](trained, lr=0.0, weight_decay=decay, **options)
