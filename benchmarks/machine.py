@@ -13,9 +13,9 @@ from typing import Any
 import paddle
 
 from maskrcnn_edu.system.cpu import (
-    MALLOC,
     MKL_SWITCH,
     THREADS,
+    malloc_settings,
     num_cores,
     num_threads,
     started_with,
@@ -99,5 +99,4 @@ def our_variables() -> dict[str, str]:
     On Linux glibc is told by a call; these are the variables that say the same.
     """
     products = {name: os.environ[name] for name in (MKL_SWITCH,) if name in os.environ}
-    memory = {name: os.environ.get(name, str(size)) for name, size in MALLOC.items()}
-    return products | (memory if platform.libc_ver()[0] == "glibc" else {})
+    return products | {name: str(size) for name, size in malloc_settings().items()}

@@ -83,16 +83,24 @@ def use_avx2_code(cpuinfo: Path) -> None:
         os.environ.setdefault(MKL_SWITCH, HASWELL)
 
 
+def malloc_settings() -> dict[str, int]:
+    """What glibc is told here, `MALLOC`; nothing if there is another C library, or the user
+    has chosen."""
+    chosen = any(name in os.environ for name in MALLOC)
+    return MALLOC if platform.libc_ver()[0] == "glibc" and not chosen else {}
+
+
 def keep_freed_memory() -> bool:
     """Let glibc keep what is freed, for the next tensor.
 
     Returns:
-        Whether it was told so: not if there is another C library, or the user has chosen.
+        Whether it was told so, see `malloc_settings`.
     """
-    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in MALLOC):
+    settings = malloc_settings()
+    if not settings:
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    kinds = [(MALLOPT[name], size) for name, size in MALLOC.items()]
+    kinds = [(MALLOPT[name], size) for name, size in settings.items()]
     told = [mallopt(kind, size) or mallopt(kind, min(size, OLD_LIMIT)) for kind, size in kinds]
     return all(told)
 

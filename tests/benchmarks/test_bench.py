@@ -325,6 +325,15 @@ def test_another_process_begins_as_this_one_did():
     assert answers == ["[] None 3" if sys.platform == "linux" else answers[0], kept]
 
 
+def test_a_peer_is_told_what_the_package_tells_its_own_process(monkeypatch):
+    monkeypatch.setattr("os.environ", {"MKL_DEBUG_CPU_TYPE": "5", "HOME": "/"})
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
+    memory = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "268435456"}
+    assert machine.our_variables() == {"MKL_DEBUG_CPU_TYPE": "5", **memory}
+    monkeypatch.setattr("os.environ", {"MALLOC_TRIM_THRESHOLD_": "1"})  # the user's, for all
+    assert machine.our_variables() == {}
+
+
 def test_the_machine_says_what_it_is():
     facts = machine.describe()
     assert facts["paddle"] == paddle.__version__ and facts["cores"] >= 1 and facts["processor"]

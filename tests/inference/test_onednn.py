@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from maskrcnn_edu.inference.onednn import onednn_available, use_onednn
+from maskrcnn_edu.inference.onednn import _networks, onednn_available, use_onednn
 from maskrcnn_edu.structures import Batch, Proposals
 
 pytestmark = pytest.mark.skipif(
@@ -127,3 +127,10 @@ def test_a_few_images_of_a_small_model_are_not_worth_it(tiny):
     tiny.eval()
     with use_onednn(tiny, 3):
         assert not any("forward" in layer.__dict__ for layer in tiny.sublayers())
+
+
+def test_what_has_no_3x3_convolution_is_not_compiled(tiny_fpn, tiny_c4):
+    parts = _networks(tiny_fpn)
+    assert tiny_fpn.mask_head.head in parts and tiny_fpn.bbox_head.head not in parts  # TwoFCHead
+    c4 = _networks(tiny_c4)
+    assert tiny_c4.bbox_head.head in c4 and tiny_c4.mask_head.head not in c4

@@ -11,6 +11,7 @@ import pytest
 from maskrcnn_edu.system.cpu import (
     MALLOC,
     keep_freed_memory,
+    malloc_settings,
     num_cores,
     num_threads,
     set_num_threads,
@@ -103,7 +104,7 @@ def test_variables_of_the_start(tmp_path, monkeypatch):
 
 
 PAGES = """
-import resource, numpy, paddle
+import resource, paddle
 from maskrcnn_edu.system.cpu import setup
 setup()
 x = paddle.ones([2 ** 20])  # 4 MB: 1024 pages
@@ -140,7 +141,7 @@ def test_another_library_and_a_chosen_threshold_are_left_alone(monkeypatch, libr
     monkeypatch.setattr("platform.libc_ver", lambda: (library, ""))
     monkeypatch.setattr("os.environ", environment)
     monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("the library was called"))
-    assert keep_freed_memory() is False
+    assert keep_freed_memory() is False and malloc_settings() == {}
 
 
 @pytest.mark.parametrize(
