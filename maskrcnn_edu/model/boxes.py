@@ -44,16 +44,15 @@ def bbox_overlaps(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """
     if is_empty(boxes1) or is_empty(boxes2):
         return paddle.zeros([boxes1.shape[0], boxes2.shape[0]])
-    pairs = [boxes1.shape[0], boxes2.shape[0]]
-    # expanded first, number by number: what has one shape and lies in one piece is combined
-    # several times faster than what is broadcast
-    ax1, ay1, ax2, ay2 = (boxes1[:, i : i + 1].expand(pairs) for i in range(4))  # [R1, R2] each
-    bx1, by1, bx2, by2 = (boxes2[:, i].expand(pairs) for i in range(4))
+    # expanded first: what has one shape and lies in one piece is combined several times faster
+    # than what is broadcast
+    pairs = [4, boxes1.shape[0], boxes2.shape[0]]
+    ax1, ay1, ax2, ay2 = boxes1.t().unsqueeze(2).expand(pairs).unbind()  # [R1, R2] each
+    bx1, by1, bx2, by2 = boxes2.t().unsqueeze(1).expand(pairs).unbind()
     width = (paddle.minimum(ax2, bx2) - paddle.maximum(ax1, bx1)).clip(min=0)
     height = (paddle.minimum(ay2, by2) - paddle.maximum(ay1, by1)).clip(min=0)
     overlap = width * height
-    area1, area2 = bbox_area(boxes1).unsqueeze(1), bbox_area(boxes2)
-    union = area1.expand(pairs) + area2.expand(pairs) - overlap
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - overlap
     # two boxes without area have union 0: their overlap is 0 by decree, not 0 / 0
     return paddle.where(overlap > 0, overlap / union, paddle.zeros_like(overlap))
 
