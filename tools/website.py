@@ -29,8 +29,9 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
+from maskrcnn_edu.system.fonts import chinese_fonts
 from maskrcnn_edu.teaching.student import BEGIN, as_file, stub
-from maskrcnn_edu.viz.fonts import INSTALL, chinese_fonts
+from maskrcnn_edu.viz.fonts import INSTALL
 from tools import catalogues
 from tools.sweeps import QUALITY, ROOT, VIEW, Sweep, recorded
 

@@ -77,8 +77,8 @@ def find_config(source: str | Path) -> Path:
         return shipped
     known = shipped_configs()
     raise ConfigError(
-        f"there is no configuration {str(source)!r}: neither a file of that name nor one of "
-        f"{', '.join(known)}{did_you_mean(str(source), known)}"
+        f"there is no configuration {str(source)!r}: neither a file nor a shipped one has that "
+        f"name{did_you_mean(str(source), known)}"
     )
 
 

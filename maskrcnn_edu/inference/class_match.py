@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskrcnn_edu.data.coco import CocoDataset
-from maskrcnn_edu.system.suggest import did_you_mean
+from maskrcnn_edu.system.suggest import did_you_mean, nearest
 from maskrcnn_edu.weights.folder import ClassNames
 
 
@@ -35,7 +35,7 @@ def match_dataset(
         counts = ", ".join(f"{objects[name]} of {name}" for name in unknown[:5])
         raise ValueError(
             f"{dataset.json_file} has objects of classes ({counts}) that are not among the "
-            f"categories of {source} ({', '.join(names)}){did_you_mean(unknown[0], names)}"
+            f"categories of {source} ({', '.join(names)}){nearest(unknown[0], names)}"
         )
     return ids
 

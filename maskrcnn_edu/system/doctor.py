@@ -22,6 +22,7 @@ from typing import Any
 
 from maskrcnn_edu.system.cpu import num_cores
 from maskrcnn_edu.system.files import CACHE, cache_folder
+from maskrcnn_edu.system.fonts import chinese_fonts
 from maskrcnn_edu.system.gpu_builds import (
     PYPI_CODES,
     Card,
@@ -57,10 +58,6 @@ SYSTEMS = {("Linux", "x86_64"): "Linux x86-64", ("Darwin", "arm64"): "macOS arm6
 LEAST_DISK, LEAST_MEMORY = 2.0, 3.5  # gigabytes
 GIGABYTE = 1024**3
 DEVICE = "MASKRCNN_EDU_DEVICE"  # as in maskrcnn_edu.system.device, which imports Paddle
-FONTS = (
-    "Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang",
-    "Hiragino Sans GB", "Heiti", "STHeiti", "Songti",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ class Machine:
         cache: where fetched weights and the course's images go; None if it cannot be written.
         cached: names of fetched weights.
         datasets: folders below ``data`` that hold annotations.
-        fonts: those of `FONTS` that matplotlib finds.
+        fonts: those with Chinese letters.
     """
 
     python: tuple[int, int, int]
@@ -211,13 +208,11 @@ def _can_be_written(folder: Path) -> bool:
     return there.is_dir() and os.access(there, os.W_OK)
 
 
-def _fonts() -> list[str]:
+def _fonts() -> Sequence[str]:
     try:
-        manager = importlib.import_module("matplotlib.font_manager").fontManager
-    except Exception:  # reported as a missing library
+        return chinese_fonts()
+    except Exception:  # matplotlib is missing, which is reported as such, or broken
         return []
-    names = {font.name for font in manager.ttflist}
-    return [font for font in FONTS if any(name.startswith(font) for name in names)]
 
 
 # ---------------------------------------------------------------- the verdict

@@ -53,8 +53,8 @@ def _find(source: str) -> Path:
             return file
     known = sorted(file.stem for file in COURSES.glob("*.yml"))
     raise ConfigError(
-        f"there is no course {source!r}: neither a file of that name nor one of "
-        f"{', '.join(known)}{did_you_mean(source, known)}"
+        f"there is no course {source!r}: neither a file nor a shipped one has that name"
+        f"{did_you_mean(source, known)}"
     )
 
 

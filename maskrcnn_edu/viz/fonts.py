@@ -8,13 +8,8 @@ from typing import Any
 from matplotlib import font_manager, rcParams
 from matplotlib.font_manager import FontProperties
 
+from maskrcnn_edu.system.fonts import chinese_fonts
 from maskrcnn_edu.system.language import language, say
-
-FAMILIES = (
-    "Noto Sans CJK", "Source Han Sans", "WenQuanYi", "SimHei", "Microsoft YaHei", "PingFang",
-    "Hiragino Sans GB", "Heiti", "STHeiti", "Songti",
-)  # fmt: skip
-"""With Chinese letters; those that `doctor` looks for."""
 
 INSTALL = (
     "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk; Fedora: dnf install "
@@ -22,8 +17,6 @@ INSTALL = (
 )
 NARROW, WIDE = 0.64, 1.0
 """How wide a letter is at most, in heights of the font: Latin, and Chinese."""
-
-_looked: list[bool] = []  # once a process: it takes a while
 
 FIRST_WIDE = "\u1100"
 """Korean, Japanese, Chinese and emoji come from here on."""
@@ -42,31 +35,6 @@ def use_letters_of_the_language() -> None:
     if language() != "en":
         families = [*rcParams["font.family"], *chinese_fonts()]
         rcParams["font.family"] = list(dict.fromkeys(families))
-
-
-def chinese_fonts() -> tuple[str, ...]:
-    """The installed families of `FAMILIES`, in that order; those for simplified Chinese first."""
-    if not _listed() and not _looked:
-        _looked.append(True)
-        _add_new_fonts()
-    return _listed()
-
-
-def _listed() -> tuple[str, ...]:
-    names = sorted(
-        {f.name for f in font_manager.fontManager.ttflist}, key=lambda n: ("SC" not in n, n)
-    )
-    return tuple(name for known in FAMILIES for name in names if name.startswith(known))
-
-
-def _add_new_fonts() -> None:
-    """Matplotlib keeps its list of fonts in a file: what was installed since is not in it."""
-    known = {font.fname for font in font_manager.fontManager.ttflist}
-    for path in set(font_manager.findSystemFonts()) - known:
-        try:
-            font_manager.fontManager.addfont(path)
-        except (OSError, RuntimeError):  # what it cannot read is no font
-            continue
 
 
 def font_advice(names: Iterable[str]) -> str:

@@ -74,8 +74,8 @@ def find_weights(source: str | Path) -> Path:
     if url:
         return fetch(url, cache_folder() / _cache_name(url), max_bytes=MAX_BYTES)
     raise ValueError(
-        f"there are no weights at {text}: neither a file or folder, nor the name of a published "
-        f"file ({', '.join(MODEL_ZOO)}){did_you_mean(text, MODEL_ZOO)}"
+        f"there are no weights at {text}: neither a file or folder, nor a published file of that "
+        f"name{did_you_mean(text, MODEL_ZOO)}"
     )
 
 

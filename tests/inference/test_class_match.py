@@ -48,6 +48,8 @@ def test_objects_of_other_classes_are_refused_and_both_files_named(tmp_path):
     text = str(problem.value)
     assert "val.json has objects of classes (2 of Dog)" in text
     assert "categories of train.json (cat, dog)" in text
+    with pytest.raises(ValueError, match=r"categories of train.json \(owl, emu\)$"):
+        match_dataset(["owl", "emu"], data, "train.json")  # none is near: named once all the same
 
 
 def test_two_classes_of_one_name_cannot_be_compared():

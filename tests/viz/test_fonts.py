@@ -1,7 +1,6 @@
 """Names are text, in every script, and stay inside the picture."""
 
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from maskrcnn_edu.system import doctor, language
+from maskrcnn_edu.system import language
 from maskrcnn_edu.viz import fonts
 from maskrcnn_edu.viz.labels import draw_label
 from maskrcnn_edu.viz.style import canvas
@@ -71,31 +70,3 @@ def test_pictures_in_english_keep_the_usual_font(monkeypatch):
     monkeypatch.delenv(language.VARIABLE, raising=False)
     fonts.use_letters_of_the_language()
     assert rcParams["font.family"] == ["sans-serif"]
-
-
-def test_fonts_for_simplified_chinese_come_first(monkeypatch):
-    names = ("DejaVu Sans", "SimHei", "Noto Sans CJK JP", "Noto Sans CJK SC")
-    entries = [SimpleNamespace(name=name) for name in names]
-    monkeypatch.setattr(fonts.font_manager, "fontManager", SimpleNamespace(ttflist=entries))
-    assert fonts.chinese_fonts() == ("Noto Sans CJK SC", "Noto Sans CJK JP", "SimHei")
-
-
-def test_a_font_that_matplotlib_has_not_listed_yet_is_found(monkeypatch):
-    entries = [SimpleNamespace(name="DejaVu Sans", fname="old.ttf")]
-
-    def add(path):
-        if path == "broken.ttf":
-            raise RuntimeError("no font")
-        entries.append(SimpleNamespace(name="SimHei", fname=path))
-
-    manager = SimpleNamespace(ttflist=entries, addfont=add)
-    monkeypatch.setattr(fonts.font_manager, "fontManager", manager)
-    there = ["old.ttf", "broken.ttf", "new.ttf"]
-    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: there)
-    monkeypatch.setattr(fonts, "_looked", [])
-    assert fonts.chinese_fonts() == ("SimHei",)
-    assert [entry.fname for entry in entries] == ["old.ttf", "new.ttf"]
-
-
-def test_the_families_are_those_of_the_doctor():
-    assert fonts.FAMILIES == doctor.FONTS
