@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from paddle import Tensor
+
 from maskrcnn_edu.structures import Array
 
 
@@ -18,4 +21,6 @@ def bilinear_weights(positions: Array, cells: Array) -> Array:
         [..., P, n] share of every cell in the value at every position. They add up to 1
         between the first and the last centre, and fade to 0 within one cell beyond.
     """
-    return (1.0 - abs(positions[..., None] - cells)).clip(0.0)
+    apart = positions[..., None] - cells
+    apart = apart.abs() if isinstance(apart, Tensor) else np.abs(apart)  # 2.6 has no abs(tensor)
+    return (1.0 - apart).clip(0.0)
