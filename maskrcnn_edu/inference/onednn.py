@@ -31,8 +31,9 @@ Maps = Tensor | list[Tensor]
 
 
 MIN_WEIGHTS_TIMES_IMAGES = 40_000_000
-"""From here on compiling (1 to 4 seconds) is repaid: one image for ResNet-50, some thirty for
-the course's model."""
+"""From here on the networks are compiled, which takes 1 to 4 seconds: from the first image for
+ResNet-50, from some thirty on for the course's model. With images of 512 pixels that is repaid after
+4 and 10, with smaller ones later (docs/speed.md)."""
 
 
 @contextmanager

@@ -155,6 +155,9 @@ def test_an_installation_without_notebooks_says_so(tmp_path, monkeypatch, capsys
 # ---- every command ---------------------------------------------------------------
 
 
+NO_GPU_IS_FINE = ("-W", "ignore:You are using GPU version Paddle")  # says Paddle, without a GPU
+
+
 def run_without(modules, *commands):
     """Exit codes, and what was printed, of commands where some libraries are missing."""
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in modules)
@@ -167,7 +170,8 @@ for command in {[list(command) for command in commands]!r}:
         code = end.code
     print("exit", code)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    command = [sys.executable, *NO_GPU_IS_FINE, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True)
     codes = [int(x.split()[1]) for x in done.stdout.splitlines() if x.startswith("exit ")]
     return codes, done.stdout, done.stderr
 
@@ -208,7 +212,7 @@ def test_a_pipe_that_has_seen_enough_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     code = "import sys; from maskrcnn_edu.cli.main import main; sys.exit(main(['doctor']))"
-    command = [sys.executable, "-u", "-c", code]
+    command = [sys.executable, "-u", *NO_GPU_IS_FINE, "-c", code]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (141, "")
 

@@ -97,7 +97,8 @@ def test_the_source_distribution_has_every_file_of_the_repository(built):
     there = {name for name in listed if name and (ROOT / name).is_file()}
     with tarfile.open(built[0]) as archive:
         packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    assert not there - packed
+    missing = there - packed
+    assert not missing
 
 
 def test_the_wheel_has_package_model_notebooks_photographs_and_no_more(built):
