@@ -53,7 +53,7 @@ ATTACKS = {
     "offsets the wrong way": (packed({"a": entry(begin=4, end=0)}), "offset for tensor `a`"),
     "beyond the end": (packed({"a": entry(shape=[2], end=8)}), "not fully covered"),
     "4 TB of zeros": (packed({"a": entry(shape=[1 << 40], end=1 << 42)}), "not fully covered"),
-    "one overlaps the other": (packed({"a": entry(), "b": entry()}), "offset for tensor `b`"),
+    "one overlaps the other": (packed({"a": entry(), "b": entry()}), "offset for tensor `[ab]`"),
     "a gap": (packed({"a": entry(begin=4, end=8)}, b"abcdabcd"), "offset for tensor `a`"),
     "something after the end": (packed({"a": entry()}, b"abcdx"), "not fully covered"),
     "a product beyond 64 bits": (
