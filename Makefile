@@ -36,8 +36,7 @@ endif
 INSTALL += --extra-index-url https://www.paddlepaddle.org.cn/packages/stable/$(GPU_BUILD)/
 endif
 # Files go to WORKERS processes, each with one thread: faster than one test with two threads.
-# In their own order: the other begins with many tests, and one process would end with few long ones.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 SHAPES := data/shapes
 RUN ?= runs/demo
 EDITIONS ?= runs/editions

@@ -31,9 +31,8 @@ Maps = Tensor | list[Tensor]
 
 
 MIN_WEIGHTS_TIMES_IMAGES = 40_000_000
-"""From here on the networks are compiled, which takes 1 to 4 seconds: from the first image for
-ResNet-50, from some thirty on for the course's model. With images of 512 pixels that is repaid after
-4 and 10, with smaller ones later (docs/speed.md)."""
+"""From here on the networks are compiled: from the first image for ResNet-50, from some thirty on
+for the course's model. docs/speed.md says how long that takes, and when it is repaid."""
 
 
 @contextmanager

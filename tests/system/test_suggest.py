@@ -18,7 +18,6 @@ from maskrcnn_edu.weights.zoo import MODEL_ZOO, find_weights
 def test_unknown_names_are_answered_with_the_known_ones_once(find, known):
     with pytest.raises(ValueError, match="known are") as nothing_near:
         find("§§§")
-    assert [str(nothing_near.value).count(name) >= 1 for name in known] == [True] * len(known)
     assert str(nothing_near.value).count(", ".join(known)) == 1
     with pytest.raises(ValueError, match=f"did you mean {known[0]}\\?") as near:
         find(f"{known[0]}x")
